@@ -1,0 +1,1 @@
+//! Consensus: the only module that names openraft.

@@ -1,0 +1,8 @@
+//! Embedded, durable, replicated registry backend: a Raft member inside your process, and its remote client.
+
+mod client;
+mod consensus;
+mod member;
+mod proto;
+mod state_machine;
+mod storage;

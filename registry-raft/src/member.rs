@@ -1,0 +1,1 @@
+//! A member: what runs inside a process that belongs to the group.

@@ -1,0 +1,1 @@
+//! Durable storage: the segmented log, the vote, snapshots and the data directory.
