@@ -1,3 +1,50 @@
-//! Project tasks.
+//! The project's own tasks, run as `cargo xtask <task>`.
 
-fn main() {}
+mod command;
+mod conformance;
+mod stress;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own tasks.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Everything a change must pass: format, lints, tidy, every test, the conformance suite, one run of the demo.
+    Test,
+    /// Checks what no compiler checks: sizes, names, sleeps in tests, who depends on whom.
+    Tidy,
+    /// Formats, and applies what clippy can fix by itself.
+    Fix,
+    /// Runs the conformance suite on one backend.
+    Conformance(conformance::Options),
+    /// Repeats the tests whose names match, until one fails.
+    Stress(stress::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Test => test::run_all(),
+        Task::Tidy => tidy::run(),
+        Task::Fix => test::fix(),
+        Task::Conformance(options) => conformance::run_suite(&options),
+        Task::Stress(options) => stress::run_repeatedly(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            command::say(&format!("failed: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}

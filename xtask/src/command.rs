@@ -1,0 +1,41 @@
+//! Runs the commands that tasks are made of.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// What a task gives: nothing, or one line that says what went wrong.
+pub(crate) type Outcome = Result<(), String>;
+
+/// Prints one line for the person who runs the task.
+pub(crate) fn say(line: &str) {
+    // A closed terminal is no reason to stop a task.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The root of the workspace.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// `cargo` with these arguments, in the root of the workspace.
+pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// Runs a command to its end, with its output shown, and says how long it took.
+pub(crate) fn run(title: &str, command: &mut Command) -> Outcome {
+    say(&format!("--- {title}"));
+    let start = Instant::now();
+    let status = command.status().map_err(|error| format!("{title}: cannot start: {error}"))?;
+    if status.success() {
+        say(&format!("--- {title}: {:.1} s", start.elapsed().as_secs_f64()));
+        Ok(())
+    } else {
+        Err(format!("{title}: {status}"))
+    }
+}

@@ -1,0 +1,34 @@
+//! `cargo xtask conformance`: the suite on one backend.
+
+use clap::{Args, ValueEnum};
+
+use crate::command::{Outcome, cargo, run};
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Which backend.
+    backend: Backend,
+    /// Only cases whose name contains this.
+    filter: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Backend {
+    /// The in-process reference.
+    Memory,
+    /// The embedded backend: one, three and five members, and the remote client.
+    Raft,
+    /// The reference with one promise broken at a time: each must be caught by its case.
+    Saboteurs,
+}
+
+pub(crate) fn run_suite(options: &Options) -> Outcome {
+    let (package, target) = match options.backend {
+        Backend::Memory => ("conformance-tests", "memory"),
+        Backend::Raft => ("registry-raft", "conformance"),
+        Backend::Saboteurs => ("conformance-tests", "saboteurs"),
+    };
+    let mut command = cargo(["test", "--locked", "--package", package, "--test", target, "--"]);
+    command.args(&options.filter);
+    run(&format!("conformance of {target}"), &mut command)
+}

@@ -1,0 +1,19 @@
+//! `cargo xtask test` and `cargo xtask fix`.
+
+use crate::command::{Outcome, cargo, run};
+use crate::tidy;
+
+/// Everything a change must pass, cheapest first.
+pub(crate) fn run_all() -> Outcome {
+    run("format", &mut cargo(["fmt", "--all", "--check"]))?;
+    tidy::run()?;
+    run("lints", &mut cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    run("tests", &mut cargo(["test", "--workspace", "--locked"]))?;
+    run("docs", cargo(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Formats, and applies what clippy can fix by itself.
+pub(crate) fn fix() -> Outcome {
+    run("format", &mut cargo(["fmt", "--all"]))?;
+    run("lints", &mut cargo(["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"]))
+}
