@@ -1,5 +1,6 @@
 //! Embedded, durable, replicated registry backend: a Raft member inside your process, and its remote client.
 
+mod boundary;
 mod client;
 mod consensus;
 mod member;
