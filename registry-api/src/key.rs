@@ -1,5 +1,6 @@
 //! Keys and scopes: absolute paths that are parsed once and valid in every backend.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -201,6 +202,12 @@ impl TryFrom<&str> for Key {
 
     fn try_from(text: &str) -> Result<Self, KeyError> {
         Self::parse(text)
+    }
+}
+
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the contract says of locks: names, grants, fencing tokens, queues.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -43,6 +44,12 @@ impl TryFrom<&str> for LockName {
 
     fn try_from(text: &str) -> Result<Self, KeyError> {
         Self::parse(text)
+    }
+}
+
+impl Borrow<str> for LockName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
