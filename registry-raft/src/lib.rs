@@ -3,6 +3,7 @@
 mod boundary;
 mod client;
 mod consensus;
+mod convert;
 mod member;
 mod proto;
 mod state_machine;

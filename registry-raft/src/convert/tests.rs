@@ -1,0 +1,124 @@
+//! Tests of the conversion: nothing from outside panics, and what goes out comes back.
+
+use bytes::Bytes;
+use registry_api::*;
+
+use super::*;
+
+fn key(text: &str) -> Key {
+    Key::parse(text).unwrap()
+}
+
+fn grant() -> LockGrant {
+    LockGrant {
+        name: LockName::parse("/l").unwrap(),
+        session: SessionId::new(7),
+        token: FencingToken::new(Revision::new(1, 5)),
+    }
+}
+
+#[test]
+fn scopes_and_grants_come_back_as_they_went() {
+    for scope in [Scope::Key(key("/a")), Scope::Children(key("/a")), Scope::Tree(key("/a/b")), Scope::All] {
+        assert_eq!(Scope::try_from(proto::Scope::from(&scope)), Ok(scope));
+    }
+    assert_eq!(LockGrant::try_from(proto::LockGrant::from(&grant())), Ok(grant()));
+}
+
+#[test]
+fn puts_come_back_as_they_went() {
+    let preconditions = [
+        Precondition::None,
+        Precondition::Absent,
+        Precondition::At(Revision::new(1, 3)),
+        Precondition::OwnedBy(SessionId::new(9)),
+        Precondition::LockHeld(grant()),
+    ];
+    for precondition in preconditions {
+        let options = PutOptions::ephemeral(SessionId::new(4)).when(precondition).taking_over();
+        let parts = put_parts(&put_of(&key("/a"), Bytes::from_static(b"v"), &options));
+        assert_eq!(parts, Ok(PutParts { key: key("/a"), value: Bytes::from_static(b"v"), options }));
+    }
+}
+
+#[test]
+fn transactions_come_back_as_they_went() {
+    let transaction = Transaction::builder()
+        .absent(key("/a"))
+        .check(Check::Present(key("/b")))
+        .check(Check::OwnedBy(key("/c"), SessionId::new(1)))
+        .at(key("/d"), Revision::new(1, 1))
+        .lock_held(grant())
+        .put(key("/a"), "1")
+        .put_ephemeral(key("/e"), "2", SessionId::new(3))
+        .delete(key("/d"))
+        .build()
+        .unwrap();
+    assert_eq!(transaction_of(&commit_of(&transaction).unwrap()), Ok(transaction));
+}
+
+#[test]
+fn a_key_that_is_no_key_is_refused() {
+    let put = proto::Put { key: "no".to_owned(), ..proto::Put::default() };
+    let refusal = put_parts(&put).unwrap_err().into_refusal();
+    assert_eq!(refusal.failure(), proto::Failure::InvalidArgument);
+    assert!(!refusal.effect_unknown);
+    let grant = proto::LockGrant { name: "/l/".to_owned(), session: 1, token: None };
+    assert!(matches!(LockGrant::try_from(grant), Err(ConvertError::Invalid(_))));
+}
+
+#[test]
+fn a_value_one_byte_too_long_is_refused() {
+    let put = |len| proto::Put { key: "/a".to_owned(), value: vec![0; len].into(), ..proto::Put::default() };
+    assert!(put_parts(&put(VALUE_LEN_MAX)).is_ok());
+    assert!(matches!(put_parts(&put(VALUE_LEN_MAX + 1)), Err(ConvertError::Invalid(_))));
+}
+
+#[test]
+fn a_variant_of_a_newer_version_is_told_apart_from_a_wrong_one() {
+    assert!(matches!(Scope::try_from(proto::Scope { scope: None }), Err(ConvertError::Unknown(_))));
+    assert!(matches!(precondition_of(Some(proto::Precondition::default())), Err(ConvertError::Unknown(_))));
+    let commit = proto::Commit { mutations: vec![proto::Mutation::default()], ..proto::Commit::default() };
+    assert!(matches!(transaction_of(&commit), Err(ConvertError::Unknown(_))));
+}
+
+#[test]
+fn a_precondition_of_one_key_does_not_go_with_a_scope_of_many() {
+    let delete = delete_of(&Scope::Tree(key("/a")), &DeleteOptions::when(Precondition::Absent));
+    assert!(matches!(delete_parts(&delete), Err(ConvertError::Invalid(_))));
+    let delete = delete_of(&Scope::Tree(key("/a")), &DeleteOptions::when(Precondition::LockHeld(grant())));
+    assert!(delete_parts(&delete).is_ok());
+}
+
+#[test]
+fn every_failure_keeps_its_kind_and_effect_over_the_wire() {
+    let kinds = [
+        ErrorKind::PreconditionFailed,
+        ErrorKind::OwnedByAnother { owner: SessionId::new(3) },
+        ErrorKind::LifetimeMismatch,
+        ErrorKind::EphemeralParent,
+        ErrorKind::SessionEnded,
+        ErrorKind::LockLost,
+        ErrorKind::LockTimeout,
+        ErrorKind::Unavailable,
+        ErrorKind::DeadlineExceeded,
+        ErrorKind::Closed,
+        ErrorKind::LimitExceeded,
+    ];
+    for kind in kinds {
+        for effect in [Effect::NotApplied, Effect::Unknown] {
+            let error = Error::new(kind.clone(), effect, Operation::Put, BACKEND, "why").with_key(key("/k"));
+            let back = error_of(&refusal_of(&error), Operation::Put);
+            assert_eq!((back.kind(), back.effect(), back.key()), (&kind, effect, Some(&key("/k"))));
+        }
+    }
+}
+
+#[test]
+fn the_range_of_a_ttl_includes_its_ends() {
+    assert!(ttl_of(499).is_err());
+    assert!(ttl_of(500).is_ok());
+    assert!(ttl_of(600_000).is_ok());
+    assert!(ttl_of(600_001).is_err());
+    assert!(ttl_of(u64::MAX).is_err());
+}
