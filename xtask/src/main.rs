@@ -2,6 +2,7 @@
 
 mod command;
 mod conformance;
+mod demo;
 mod stress;
 mod test;
 mod tidy;
@@ -22,6 +23,8 @@ struct Arguments {
 enum Task {
     /// Everything a change must pass: format, lints, tidy, every test, the conformance suite, one run of the demo.
     Test,
+    /// A whole scheduler as separate processes: a master and a worker are killed, the work is done exactly once.
+    Demo(demo::Options),
     /// Checks what no compiler checks: sizes, names, sleeps in tests, who depends on whom.
     Tidy,
     /// Formats, and applies what clippy can fix by itself.
@@ -35,6 +38,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Test => test::run_all(),
+        Task::Demo(options) => demo::show(&options),
         Task::Tidy => tidy::run(),
         Task::Fix => test::fix(),
         Task::Conformance(options) => conformance::run_suite(&options),
