@@ -18,6 +18,13 @@ use tokio::time::Instant;
 
 use crate::proto;
 
+/// The version of the protocol of `client.proto`: both greetings carry it, and it must be equal.
+pub(crate) const PROTOCOL: u32 = 1;
+/// The longest message, in bytes, that either side of a stream decodes: an event with two of the longest values fits
+/// several times.
+pub(crate) const MESSAGE_LEN_MAX: usize = 4 * 1024 * 1024;
+/// Where the parts of a listing and the messages of a subscription are cut, in bytes: one entry more may be in a part.
+pub(crate) const PART_LEN: usize = 512 * 1024;
 /// The most events that a subscription may have credit for at one time.
 pub(crate) const CREDIT_MAX: u64 = 1024;
 

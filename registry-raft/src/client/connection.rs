@@ -1,0 +1,401 @@
+//! One connection to one member: a bidirectional stream that carries many requests at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::transport::Endpoint;
+
+use super::pending::{Pending, Routed};
+use super::{ClientTiming, Group, Target};
+use crate::boundary::{
+    CREDIT_MAX, EventControl, EventSource, Failed, LeaderView, MESSAGE_LEN_MAX, MemberView, PROTOCOL, Standing,
+};
+use crate::proto;
+use crate::proto::answer::Answer;
+use crate::proto::client_message::Message as ToMember;
+use crate::proto::member_message::Message as FromMember;
+use crate::proto::registry_client::RegistryClient;
+use crate::proto::request::Request;
+
+/// How many messages wait for the transport before a sender waits for room.
+const QUEUE_LEN: usize = 1024;
+/// How many requests wait for an answer at one time; further ones wait for their turn.
+const REQUESTS_MAX: usize = 1024;
+/// How many waits for locks there are at one time, counted apart: they are long and cost little.
+const LOCK_WAITS_MAX: usize = 16 * 1024;
+
+/// Who is dialled, and as whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Dial {
+    pub(crate) target: Target,
+    pub(crate) label: String,
+    pub(crate) timing: ClientTiming,
+    pub(crate) group: Arc<Group>,
+}
+
+/// An attached connection. Dropping it ends the stream.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    outgoing: Outgoing,
+    requests: Semaphore,
+    lock_waits: Semaphore,
+    next_id: AtomicU64,
+    view: watch::Receiver<MemberView>,
+    ended: CancellationToken,
+    _reader: DropGuard,
+}
+
+/// The sending half, shared with whoever may have to withdraw a request.
+#[derive(Clone, Debug)]
+struct Outgoing {
+    queue: mpsc::Sender<proto::ClientMessage>,
+    pending: Arc<Pending>,
+}
+
+impl Connection {
+    /// Dials the member, greets it and checks its welcome, within the connect timeout.
+    ///
+    /// # Errors
+    ///
+    /// One line that says who could not be reached, and why.
+    pub(crate) async fn dial(dial: &Dial) -> Result<Self, String> {
+        let Target { id, address } = &dial.target;
+        let limit = dial.timing.connect_timeout;
+        match tokio::time::timeout(limit, Self::attach(dial)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(reason)) => Err(format!("member {id} at {address}: {reason}")),
+            Err(_elapsed) => {
+                Err(format!("member {id} at {address}: no welcome within {}", humantime::format_duration(limit)))
+            }
+        }
+    }
+
+    async fn attach(dial: &Dial) -> Result<Self, String> {
+        let channel = endpoint(dial)?.connect().await.map_err(|error| chain(&error))?;
+        let (queue, receiver) = mpsc::channel(QUEUE_LEN);
+        let greeting = proto::Greeting { protocol: PROTOCOL, cluster: dial.group.cluster(), label: dial.label.clone() };
+        // The queue is new and empty, so there is room.
+        let _room = queue.try_send(message(ToMember::Greeting(greeting)));
+        let mut client = RegistryClient::new(channel)
+            .max_decoding_message_size(MESSAGE_LEN_MAX)
+            .max_encoding_message_size(MESSAGE_LEN_MAX);
+        let mut incoming =
+            client.attach(ReceiverStream::new(receiver)).await.map_err(|status| chain(&status))?.into_inner();
+        let view = match incoming.next().await {
+            Some(Ok(proto::MemberMessage { message: Some(FromMember::Welcome(welcome)) })) => {
+                checked(welcome, &dial.target, &dial.group)?
+            }
+            Some(Ok(_other)) => return Err("it did not begin with a welcome".to_owned()),
+            Some(Err(status)) => return Err(chain(&status)),
+            None => return Err("it ended the connection without a welcome".to_owned()),
+        };
+        let (view, watched) = watch::channel(view);
+        let outgoing = Outgoing { queue, pending: Arc::default() };
+        let ended = CancellationToken::new();
+        let stop = CancellationToken::new();
+        let reader = Reader {
+            target: dial.target.clone(),
+            outgoing: outgoing.clone(),
+            view,
+            group: Arc::clone(&dial.group),
+            _ended: ended.clone().drop_guard(),
+        };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(reader.run(incoming)));
+        Ok(Self {
+            outgoing,
+            requests: Semaphore::new(REQUESTS_MAX),
+            lock_waits: Semaphore::new(LOCK_WAITS_MAX),
+            next_id: AtomicU64::new(1),
+            view: watched,
+            ended,
+            _reader: stop.drop_guard(),
+        })
+    }
+
+    /// What the member says of itself and of the group.
+    pub(crate) fn view(&self) -> watch::Receiver<MemberView> {
+        self.view.clone()
+    }
+
+    /// Why the connection ended; `None` while it is up.
+    pub(crate) fn end_reason(&self) -> Option<String> {
+        self.outgoing.pending.ended()
+    }
+
+    /// Waits for the end of the connection.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// See [`Boundary::request`](crate::boundary::Boundary::request).
+    pub(crate) async fn request(&self, request: Request, deadline: Instant) -> Result<Answer, Failed> {
+        let _turn = self.turn(&request, deadline).await?;
+        let (withdrawal, answer) = self.send(request, deadline).await?;
+        let answered = received(answer, deadline).await;
+        if answered.is_ok() {
+            withdrawal.settle();
+        }
+        answered
+    }
+
+    /// See [`Boundary::subscribe`](crate::boundary::Boundary::subscribe).
+    pub(crate) async fn subscribe(
+        &self,
+        subscribe: proto::Subscribe,
+        deadline: Instant,
+    ) -> Result<EventSource, Failed> {
+        let request = Request::Subscribe(subscribe);
+        let _turn = self.turn(&request, deadline).await?;
+        let (withdrawal, answer) = self.send(request, deadline).await?;
+        match received(answer, deadline).await? {
+            Answer::Subscribed(_) => Ok(withdrawal.into_source()),
+            _other => Err(Failed::Lost("the member answered a subscription with something else".to_owned())),
+        }
+    }
+
+    /// Waits until another request may be under way.
+    async fn turn(&self, request: &Request, deadline: Instant) -> Result<SemaphorePermit<'_>, Failed> {
+        let turns = if matches!(request, Request::AwaitGrant(_)) { &self.lock_waits } else { &self.requests };
+        match timeout_at(deadline, turns.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Failed::NotSent("too many requests are under way".to_owned())),
+        }
+    }
+
+    /// Sends a request; the answer comes out of the receiver.
+    async fn send(
+        &self,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<(Withdrawal, oneshot::Receiver<Result<Answer, Failed>>), Failed> {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let answer = self.outgoing.pending.expect_answer(id).map_err(Failed::NotSent)?;
+        let mut withdrawal = Withdrawal { id, outgoing: self.outgoing.clone(), events: None, state: Sent::No };
+        if let Request::Subscribe(subscribe) = &request {
+            let (events, source) = mpsc::channel(EventSource::channel_len(subscribe.credit.max(CREDIT_MAX)));
+            self.outgoing.pending.expect_events(id, events);
+            withdrawal.events = Some(source);
+        }
+        let room = match timeout_at(deadline, self.outgoing.queue.reserve()).await {
+            Ok(Ok(room)) => room,
+            Ok(Err(_closed)) => return Err(Failed::NotSent("the connection has ended".to_owned())),
+            Err(_elapsed) => return Err(Failed::NotSent("the connection does not take requests".to_owned())),
+        };
+        withdrawal.state = if withdraws(&request) { Sent::Withdrawable } else { Sent::Final };
+        let deadline_ms = u64::try_from(deadline.duration_since(Instant::now()).as_millis()).unwrap_or(u64::MAX).max(1);
+        room.send(message(ToMember::Request(proto::Request { id, deadline_ms, request: Some(request) })));
+        Ok((withdrawal, answer))
+    }
+}
+
+/// Waits for an answer. A little longer than the deadline that the member was told, so that its own word on what became
+/// of the request still arrives.
+async fn received(answer: oneshot::Receiver<Result<Answer, Failed>>, deadline: Instant) -> Result<Answer, Failed> {
+    const GRACE: Duration = Duration::from_millis(50);
+    match timeout_at(deadline + GRACE, answer).await {
+        Ok(Ok(answered)) => answered,
+        Ok(Err(_gone)) => Err(Failed::Lost("the connection has ended".to_owned())),
+        Err(_elapsed) => Err(Failed::Lost("no answer in time".to_owned())),
+    }
+}
+
+/// Whether a request that is no longer waited for is withdrawn: a proposal is not, it may be under way in the log.
+fn withdraws(request: &Request) -> bool {
+    match request {
+        Request::Propose(_) | Request::Heartbeat(_) | Request::KeepClient(_) => false,
+        Request::Get(_)
+        | Request::List(_)
+        | Request::Subscribe(_)
+        | Request::AwaitGrant(_)
+        | Request::InspectLock(_)
+        | Request::ListDeaths(_)
+        | Request::Status(_)
+        | Request::ReadIndex(_) => true,
+    }
+}
+
+/// Takes a request back when whoever made it goes away.
+#[derive(Debug)]
+struct Withdrawal {
+    id: u64,
+    outgoing: Outgoing,
+    events: Option<mpsc::Receiver<proto::Events>>,
+    state: Sent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    No,
+    Withdrawable,
+    Final,
+}
+
+impl Withdrawal {
+    /// The answer came: nothing is left to take back.
+    fn settle(mut self) {
+        self.state = Sent::Final;
+    }
+
+    /// The subscription was accepted: from now on its source decides when it ends.
+    fn into_source(mut self) -> EventSource {
+        self.state = Sent::Final;
+        let control = StreamControl { id: self.id, outgoing: self.outgoing.clone() };
+        let (_closed, nothing) = mpsc::channel(1);
+        let events = self.events.take().unwrap_or(nothing);
+        EventSource::new(events, Arc::new(control))
+    }
+}
+
+impl Drop for Withdrawal {
+    fn drop(&mut self) {
+        self.outgoing.pending.forget_answer(self.id);
+        if self.events.is_some() {
+            self.outgoing.pending.forget_events(self.id);
+        }
+        if self.state == Sent::Withdrawable {
+            self.outgoing.tell(ToMember::Cancel(self.id));
+        }
+    }
+}
+
+impl Outgoing {
+    /// Says something that nobody waits for. With a full queue it is not said: an answer that comes all the same is
+    /// dropped, and events that come are cancelled again.
+    fn tell(&self, said: ToMember) {
+        let _unsaid = self.queue.try_send(message(said));
+    }
+}
+
+/// Steers a subscription at the other end of a stream.
+#[derive(Debug)]
+struct StreamControl {
+    id: u64,
+    outgoing: Outgoing,
+}
+
+impl EventControl for StreamControl {
+    fn credit(&self, events: u64) {
+        let credit = proto::Credit { subscription: self.id, events };
+        if self.outgoing.queue.try_send(message(ToMember::Credit(credit))).is_err() {
+            // Credit that is lost would stop the subscription for ever: its consumer subscribes again instead.
+            self.cancel();
+        }
+    }
+
+    fn cancel(&self) {
+        if self.outgoing.pending.forget_events(self.id) {
+            self.outgoing.tell(ToMember::Cancel(self.id));
+        }
+    }
+}
+
+/// Reads what the member sends, until the stream ends.
+struct Reader {
+    target: Target,
+    outgoing: Outgoing,
+    view: watch::Sender<MemberView>,
+    group: Arc<Group>,
+    _ended: DropGuard,
+}
+
+impl Reader {
+    async fn run(self, mut incoming: tonic::Streaming<proto::MemberMessage>) {
+        let reason = loop {
+            match incoming.next().await {
+                Some(Ok(proto::MemberMessage { message: Some(FromMember::Goodbye(_)) })) => {
+                    self.view.send_modify(|view| view.standing = Standing::Leaving);
+                    break "it is stopping".to_owned();
+                }
+                Some(Ok(message)) => self.route(message),
+                Some(Err(status)) => break chain(&status),
+                None => break "it ended the connection".to_owned(),
+            }
+        };
+        let Target { id, address } = &self.target;
+        self.outgoing.pending.end(&format!("connection to member {id} at {address} lost: {reason}"));
+    }
+
+    fn route(&self, message: proto::MemberMessage) {
+        match message.message {
+            Some(FromMember::Answer(answer)) => self.outgoing.pending.answer(answer),
+            Some(FromMember::Events(events)) => {
+                let id = events.subscription;
+                if self.outgoing.pending.events(events) == Routed::Unwanted {
+                    self.outgoing.tell(ToMember::Cancel(id));
+                }
+            }
+            Some(FromMember::Leader(leader)) => {
+                self.group.hear_leader(self.target.id, &leader);
+                self.view.send_modify(|view| view.leader = LeaderView::from_proto(leader));
+            }
+            // A newer member may say more than this client knows.
+            Some(FromMember::Welcome(_) | FromMember::Goodbye(_)) | None => {}
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.outgoing.pending.end("the connection was closed");
+        self.view.send_modify(|view| view.standing = Standing::Away);
+    }
+}
+
+fn message(message: ToMember) -> proto::ClientMessage {
+    proto::ClientMessage { message: Some(message) }
+}
+
+fn endpoint(dial: &Dial) -> Result<Endpoint, String> {
+    let timing = &dial.timing;
+    let endpoint = Endpoint::from_shared(format!("http://{}", dial.target.address)).map_err(|error| chain(&error))?;
+    Ok(endpoint
+        .tcp_nodelay(true)
+        .connect_timeout(timing.connect_timeout)
+        .http2_keep_alive_interval(timing.keep_alive_interval)
+        .keep_alive_timeout(timing.keep_alive_timeout)
+        .keep_alive_while_idle(true))
+}
+
+/// Checks a welcome, and passes on what it says of the group.
+fn checked(welcome: proto::Welcome, target: &Target, group: &Group) -> Result<MemberView, String> {
+    if let Some(refusal) = welcome.refused {
+        return Err(format!("it refuses this client: {}", refusal.message));
+    }
+    if welcome.protocol != PROTOCOL {
+        return Err(format!("it speaks protocol {}, this client speaks {PROTOCOL}", welcome.protocol));
+    }
+    let cluster = group.cluster();
+    if !cluster.is_empty() && cluster != welcome.cluster {
+        return Err(format!("it belongs to cluster {:?}, not to {cluster:?}", welcome.cluster));
+    }
+    if welcome.member != target.id {
+        return Err(format!("it is member {}, not {}", welcome.member, target.id));
+    }
+    group.hear_cluster(&welcome.cluster);
+    let members: Vec<_> = welcome.members.into_iter().map(|member| (member.id, member.address)).collect();
+    group.hear_members(members.iter().cloned());
+    let leader = welcome.leader.unwrap_or_default();
+    group.hear_leader(welcome.member, &leader);
+    Ok(MemberView {
+        standing: Standing::Serving,
+        cluster: welcome.cluster,
+        member: welcome.member,
+        leader: LeaderView::from_proto(leader),
+        members: Arc::new(members.into_iter().collect()),
+    })
+}
+
+/// An error with what is below it, in one line: the outermost words of a transport say little.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let innermost = std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error);
+    match innermost.downcast_ref::<tonic::Status>() {
+        Some(status) => status.message().to_owned(),
+        None => innermost.to_string(),
+    }
+}
