@@ -58,10 +58,38 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// The kind's name as metrics and logs show it, such as `session_ended`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "invalid_argument",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::OwnedByAnother { .. } => "owned_by_another",
+            Self::LifetimeMismatch => "lifetime_mismatch",
+            Self::EphemeralParent => "ephemeral_parent",
+            Self::SessionEnded => "session_ended",
+            Self::LockLost => "lock_lost",
+            Self::LockTimeout => "lock_timeout",
+            Self::Unavailable => "unavailable",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Closed => "closed",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::PermissionDenied => "permission_denied",
+            Self::Unsupported => "unsupported",
+            Self::Configuration => "configuration",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// What was being done when an error happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "each is the method of `Registry`, or step of connecting, that it is named after")]
+#[expect(
+    missing_docs,
+    reason = "each is the method of `Registry`, handle or step of connecting that it is named after"
+)]
 pub enum Operation {
     Connect,
     OpenSession,
@@ -76,6 +104,7 @@ pub enum Operation {
     Acquire,
     Release,
     InspectLock,
+    CheckLock,
     Close,
 }
 
@@ -97,6 +126,7 @@ impl Operation {
             Self::Acquire => "acquire",
             Self::Release => "release",
             Self::InspectLock => "inspect_lock",
+            Self::CheckLock => "check_lock",
             Self::Close => "close",
         }
     }
@@ -180,6 +210,23 @@ impl Error {
     #[must_use]
     pub fn key(&self) -> Option<&Key> {
         self.0.key.as_ref()
+    }
+
+    /// The same error about `key`, in other words: how a wrapper tells it in its own names.
+    pub(crate) fn retold(mut self, key: Option<Key>, message: String) -> Self {
+        self.0.key = key;
+        self.0.message = message;
+        self
+    }
+
+    /// The same error for another caller that waited for the same result. The error below stays with the first.
+    pub(crate) fn duplicate(&self) -> Self {
+        let Details { kind, effect, operation, backend, key, message, .. } = &*self.0;
+        let copy = Self::new(kind.clone(), *effect, *operation, backend, message.clone());
+        match key {
+            Some(key) => copy.with_key(key.clone()),
+            None => copy,
+        }
     }
 
     /// The message without its context.

@@ -147,6 +147,17 @@ impl Key {
     pub fn is_below(&self, ancestor: &Key) -> bool {
         self.0.strip_prefix(&*ancestor.0).is_some_and(|rest| rest.starts_with('/'))
     }
+
+    /// This key below `root`; the counterpart of [`Key::below`].
+    pub(crate) fn under(&self, root: &Self) -> Result<Self, KeyError> {
+        Self::parse(&format!("{}{}", root.0, self.0))
+    }
+
+    /// This key as seen from `root`; `None` where it is not below it. Every segment was checked before, so the rest is a
+    /// key too, also where it begins with the segment that is reserved at the top only.
+    pub(crate) fn below(&self, root: &Self) -> Option<Self> {
+        self.0.strip_prefix(&*root.0).filter(|rest| rest.starts_with('/')).map(|rest| Self(rest.into()))
+    }
 }
 
 /// Checks the grammar shared by keys and lock names.
@@ -205,6 +216,7 @@ impl TryFrom<&str> for Key {
     }
 }
 
+/// Keys order and hash as their text, so a map of keys can be searched by text.
 impl Borrow<str> for Key {
     fn borrow(&self) -> &str {
         &self.0

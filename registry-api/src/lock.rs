@@ -1,4 +1,6 @@
-//! What the contract says of locks: names, grants, fencing tokens, queues.
+//! Locks: names, grants, fencing tokens, queues, and the guard that holds one.
+
+mod guard;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -6,7 +8,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{KeyError, Revision, SessionId, key};
+pub use guard::LockGuard;
+
+use crate::{Key, KeyError, Revision, SessionId, key};
 
 /// The name of a lock. It has the grammar of a [`Key`](crate::Key), in a name space of its own: the lock `/a` and the
 /// key `/a` have nothing to do with each other.
@@ -28,6 +32,18 @@ impl LockName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// This name below `root`.
+    pub(crate) fn under(&self, root: &Key) -> Result<Self, KeyError> {
+        Self::parse(&format!("{root}{}", self.0))
+    }
+}
+
+/// A lock may be named by a key: the two name spaces have the same grammar.
+impl From<&Key> for LockName {
+    fn from(key: &Key) -> Self {
+        Self(key.as_str().into())
     }
 }
 

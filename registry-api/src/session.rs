@@ -1,7 +1,16 @@
-//! What the contract says of sessions: identity, requested and granted time to live.
+//! Sessions: identity, requested and granted time to live, and the handle that keeps one alive.
+
+mod handle;
+mod keeper;
+mod life;
+mod releases;
 
 use std::fmt;
 use std::time::Duration;
+
+pub use handle::Session;
+pub use life::{SessionEnd, SessionState, SessionWatch};
+pub(crate) use releases::GiveBack;
 
 /// The shortest time to live that may be asked for.
 pub const SESSION_TTL_MIN: Duration = Duration::from_millis(500);
@@ -9,6 +18,9 @@ pub const SESSION_TTL_MIN: Duration = Duration::from_millis(500);
 pub const SESSION_TTL_MAX: Duration = Duration::from_secs(600);
 /// The time to live where nothing else is asked for.
 pub const SESSION_TTL_DEFAULT: Duration = Duration::from_secs(10);
+
+/// The longest label of a session, in bytes.
+pub const SESSION_LABEL_LEN_MAX: usize = 255;
 
 /// Names one session for ever: an id is never given to another session of the same store.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -46,7 +58,7 @@ pub struct SessionOptions {
     /// How long the session outlives its last heartbeat, between [`SESSION_TTL_MIN`] and [`SESSION_TTL_MAX`]. A backend
     /// may grant another value within its own limits.
     pub ttl: Duration,
-    /// Who opens it, for operators: at most 255 bytes, shown by tools, never interpreted.
+    /// Who opens it, for operators: at most [`SESSION_LABEL_LEN_MAX`] bytes, shown by tools, never interpreted.
     pub label: String,
 }
 

@@ -133,6 +133,23 @@ impl Transaction {
         TransactionBuilder::default()
     }
 
+    /// This transaction, only while the lock is held under `grant`.
+    ///
+    /// # Errors
+    ///
+    /// [`TransactionError::TooLong`] where the check does not fit any more.
+    pub fn guarded_by(self, grant: LockGrant) -> Result<Self, TransactionError> {
+        let check = Check::LockHeld(grant);
+        if self.checks.contains(&check) {
+            return Ok(self);
+        }
+        TransactionBuilder { checks: self.checks, mutations: self.mutations }.check(check).build()
+    }
+
+    pub(crate) fn into_parts(self) -> (Vec<Check>, Vec<Mutation>) {
+        (self.checks, self.mutations)
+    }
+
     /// What it requires.
     #[must_use]
     pub fn checks(&self) -> &[Check] {

@@ -1,0 +1,57 @@
+//! How a presence stands, as a value that can be watched.
+
+use tokio::sync::watch;
+
+use crate::{Revision, SessionId};
+
+/// How a presence stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PresenceState {
+    /// The key is put and belongs to this session.
+    Registered {
+        /// The session.
+        session: SessionId,
+        /// The revision of the registration in this session.
+        revision: Revision,
+    },
+    /// The session was lost; a new registration is under way. What this process does for others must stop.
+    Lost,
+    /// The key is held by somebody else. It is left alone, and tried again in case the other goes away.
+    Conflict {
+        /// The session that holds it; `None` for a persistent key.
+        owner: Option<SessionId>,
+    },
+    /// It was withdrawn. Final.
+    Withdrawn,
+}
+
+/// Watches the state of a [`Presence`](crate::Presence). A late watcher sees the current state first.
+#[derive(Clone, Debug)]
+pub struct PresenceWatch {
+    states: watch::Receiver<PresenceState>,
+}
+
+impl PresenceWatch {
+    pub(super) fn new(mut states: watch::Receiver<PresenceState>) -> Self {
+        states.mark_changed();
+        Self { states }
+    }
+
+    /// The state now.
+    #[must_use]
+    pub fn state(&self) -> PresenceState {
+        self.states.borrow().clone()
+    }
+
+    /// The next state that this watch has not told yet: the current one at first; `None` when the presence is gone.
+    /// States that follow each other quickly may be told as the last of them.
+    ///
+    /// # Cancellation
+    ///
+    /// Safe.
+    pub async fn next(&mut self) -> Option<PresenceState> {
+        self.states.changed().await.ok()?;
+        Some(self.states.borrow_and_update().clone())
+    }
+}
