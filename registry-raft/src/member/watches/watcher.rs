@@ -1,0 +1,139 @@
+//! One subscription as applying sees it: a bounded buffer, and what to do when it cannot take a change.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use registry_api::{Revision, Scope, SnapshotReason};
+use tokio::sync::Notify;
+
+use crate::boundary::CREDIT_MAX;
+use crate::member::limits::{WATCH_BYTES_MAX, WATCH_EVENTS_MAX};
+use crate::state_machine::Change;
+
+/// The buffer of one subscription.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    pub(super) id: u64,
+    pub(super) scope: Scope,
+    buffer: Mutex<Buffer>,
+    /// There may be something to do: an event, credit, a gap.
+    wake: Notify,
+}
+
+/// What waits for the consumer.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    events: VecDeque<Change>,
+    bytes: usize,
+    pub(super) mode: Mode,
+    /// How many events the consumer has room for.
+    pub(super) credit: u64,
+}
+
+/// What comes after the events of the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Changes as they are applied.
+    Live,
+    /// What the history holds after this revision. Changes are not buffered.
+    Behind(Revision),
+    /// There is a gap: a snapshot. Changes are not buffered.
+    Gap(SnapshotReason),
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    Taken,
+    /// The buffer was full, and is given up.
+    Overflowed,
+}
+
+impl Watcher {
+    pub(super) fn new(id: u64, scope: Scope, mode: Mode) -> Self {
+        let buffer = Buffer { events: VecDeque::new(), bytes: 0, mode, credit: 0 };
+        Self { id, scope, buffer: Mutex::new(buffer), wake: Notify::new() }
+    }
+
+    /// A change of the scope was applied. Never waits for the consumer.
+    pub(super) fn push(&self, change: &Change) -> Pushed {
+        let mut buffer = self.lock();
+        if buffer.mode != Mode::Live {
+            return Pushed::Taken;
+        }
+        let bytes = weight(change);
+        let full = buffer.events.len() >= WATCH_EVENTS_MAX || buffer.bytes + bytes > WATCH_BYTES_MAX;
+        if full {
+            buffer.restart(Mode::Gap(SnapshotReason::Overflow));
+        } else {
+            buffer.bytes += bytes;
+            buffer.events.push_back(change.clone());
+        }
+        drop(buffer);
+        self.wake.notify_one();
+        if full { Pushed::Overflowed } else { Pushed::Taken }
+    }
+
+    /// Changes after `seen` were not given to this watcher.
+    pub(super) fn missed(&self, seen: Revision) {
+        let mut buffer = self.lock();
+        if buffer.mode == Mode::Live {
+            buffer.mode = Mode::Behind(seen);
+        }
+        drop(buffer);
+        self.wake.notify_one();
+    }
+
+    /// The consumer has room for so many more.
+    pub(super) fn add_credit(&self, events: u64) {
+        let mut buffer = self.lock();
+        buffer.credit = buffer.credit.saturating_add(events).min(CREDIT_MAX);
+        drop(buffer);
+        self.wake.notify_one();
+    }
+
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Buffer {
+    /// Drops what is buffered and goes on in this mode.
+    pub(super) fn restart(&mut self, mode: Mode) {
+        // A buffer that was full once need not stay large.
+        self.events = VecDeque::new();
+        self.bytes = 0;
+        self.mode = mode;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Change> {
+        let change = self.events.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(weight(&change));
+        Some(change)
+    }
+}
+
+/// What a change costs in a buffer and on the wire, in bytes.
+pub(super) fn weight(change: &Change) -> usize {
+    let entry_weight = |entry: &registry_api::Entry| entry.key.as_str().len() + entry.value.len() + 64;
+    match change {
+        Change::Put { entry, previous } => {
+            entry_weight(entry) + previous.as_ref().map_or(0, |previous| entry_weight(previous))
+        }
+        Change::Delete { previous, .. } => entry_weight(previous),
+        Change::LockGranted { .. }
+        | Change::LockGone { .. }
+        | Change::SessionOpened { .. }
+        | Change::SessionEnded { .. }
+        | Change::ClientRegistered { .. }
+        | Change::ClientEnded { .. } => 0,
+    }
+}
