@@ -20,6 +20,7 @@ mod proposer;
 mod router;
 mod timing;
 
+pub(crate) use attempts::Attempts;
 pub(crate) use group::{Group, Target};
 pub(crate) use home::LocalMember;
 pub(crate) use links::Links;

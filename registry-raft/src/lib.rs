@@ -6,5 +6,6 @@ mod consensus;
 mod convert;
 mod member;
 mod proto;
+mod registry;
 mod state_machine;
 mod storage;

@@ -25,10 +25,10 @@ use crate::proto::request::Request;
 
 /// How many messages wait for the transport before a sender waits for room.
 const QUEUE_LEN: usize = 1024;
-/// How many requests wait for an answer at one time; further ones wait for their turn.
-const REQUESTS_MAX: usize = 1024;
+/// How many requests wait for an answer at one time, fewer than a member allows; further ones wait for their turn.
+const REQUESTS_MAX: usize = 900;
 /// How many waits for locks there are at one time, counted apart: they are long and cost little.
-const LOCK_WAITS_MAX: usize = 16 * 1024;
+const LOCK_WAITS_MAX: usize = 9_000;
 
 /// Who is dialled, and as whom.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use super::Router;
@@ -20,6 +20,9 @@ use crate::proto::request::Request;
 /// The most proposals of one client under way at a time; further ones wait for their turn. The group keeps the outcome
 /// of each until the client says that it has it.
 const PROPOSALS_MAX: usize = 256;
+/// How far a number may be ahead of the oldest one under way. The group remembers outcomes up to a limit; well below it
+/// the newer commands wait for the oldest.
+const WINDOW: u64 = 2048;
 
 /// Proposes commands for one process.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub(crate) struct Proposer {
     label: String,
     turns: Semaphore,
     registering: Semaphore,
+    answered: Notify,
     state: Mutex<State>,
 }
 
@@ -63,6 +67,7 @@ impl Proposer {
             label,
             turns: Semaphore::new(PROPOSALS_MAX),
             registering: Semaphore::new(1),
+            answered: Notify::new(),
             state: Mutex::default(),
         }
     }
@@ -108,8 +113,13 @@ impl Proposer {
     /// Takes the next number, of an identity that is registered if there is none.
     async fn sequenced(&self, deadline: Instant) -> Result<Sequenced<'_>, proto::Refusal> {
         loop {
+            let answered = self.answered.notified();
             if let Some(sequenced) = self.next_number() {
                 return Ok(sequenced);
+            }
+            if self.state().identity.is_some() {
+                timeout_at(deadline, answered).await.map_err(|_elapsed| crowded())?;
+                continue;
             }
             let _turn = turn(&self.registering, deadline).await?;
             if self.state().identity.is_none() {
@@ -118,10 +128,14 @@ impl Proposer {
         }
     }
 
+    /// The next number, where there is an identity and its window has room.
     fn next_number(&self) -> Option<Sequenced<'_>> {
         let mut state = self.state();
         let identity = state.identity.as_mut()?;
         let sequence = identity.next;
+        if identity.under_way.first().is_some_and(|oldest| sequence - oldest >= WINDOW) {
+            return None;
+        }
         identity.next += 1;
         identity.under_way.insert(sequence);
         let answered_below = identity.under_way.first().copied().unwrap_or(sequence);
@@ -206,17 +220,22 @@ impl Drop for Sequenced<'_> {
         if let Some(identity) = state.identity.as_mut().filter(|identity| identity.client == self.client) {
             identity.under_way.remove(&self.sequence);
         }
+        self.proposer.answered.notify_waiters();
     }
 }
 
 async fn turn(turns: &Semaphore, deadline: Instant) -> Result<SemaphorePermit<'_>, proto::Refusal> {
     match timeout_at(deadline, turns.acquire()).await {
         Ok(Ok(permit)) => Ok(permit),
-        Ok(Err(_)) | Err(_) => Err(proto::Refusal {
-            failure: Failure::Unavailable.into(),
-            message: format!("it waited its turn for too long: {PROPOSALS_MAX} changes are under way"),
-            ..proto::Refusal::default()
-        }),
+        Ok(Err(_)) | Err(_) => Err(crowded()),
+    }
+}
+
+fn crowded() -> proto::Refusal {
+    proto::Refusal {
+        failure: Failure::Unavailable.into(),
+        message: "it waited its turn for too long: too many changes of this client are under way".to_owned(),
+        ..proto::Refusal::default()
     }
 }
 

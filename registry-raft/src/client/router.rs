@@ -69,6 +69,11 @@ impl Router {
         &self.group
     }
 
+    /// How long this client waits for what.
+    pub(crate) fn timing(&self) -> ClientTiming {
+        self.timing
+    }
+
     /// Ends every link.
     pub(crate) async fn close(&self) {
         self.links.close().await;
