@@ -9,3 +9,4 @@ mod proto;
 mod registry;
 mod state_machine;
 mod storage;
+mod timing;

@@ -1,0 +1,216 @@
+//! openraft's state machine: decodes committed batches, applies them to ours, answers whoever proposed them.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use prost::Message;
+
+use super::codec;
+use super::log_store::{io_error, position};
+use super::types::{LogId, Outcomes, Raft, Snapshot, SnapshotMeta, StoredMembership};
+use super::view::{ApplyObserver, Published};
+use crate::proto;
+use crate::state_machine::{StateMachine, UnknownCommand};
+use crate::storage;
+
+/// So many entries are applied before readers see them and their proposers are answered.
+const ENTRIES_PER_PUBLICATION: usize = 64;
+
+/// The state machine as openraft sees it.
+pub(crate) struct StateMachineAdapter {
+    state: StateMachine,
+    last: Option<LogId>,
+    membership: StoredMembership,
+    snapshots: storage::SnapshotStore,
+    published: Arc<Published>,
+    observer: Arc<dyn ApplyObserver>,
+}
+
+impl StateMachineAdapter {
+    /// The state of the newest snapshot in storage, or the empty one; the log after it is applied by openraft.
+    pub(crate) fn load(
+        snapshots: storage::SnapshotStore,
+        published: Arc<Published>,
+        observer: Arc<dyn ApplyObserver>,
+    ) -> io::Result<Self> {
+        let mut adapter = Self {
+            state: StateMachine::new(),
+            last: None,
+            membership: StoredMembership::default(),
+            snapshots,
+            published,
+            observer,
+        };
+        if let Some(mut reader) = adapter.snapshots.read_latest().map_err(io_error)? {
+            let meta = meta_of(reader.meta())?;
+            let bytes = reader.read_all().map_err(io_error)?;
+            adapter.replace(&meta, &bytes)?;
+        }
+        Ok(adapter)
+    }
+
+    fn replace(&mut self, meta: &SnapshotMeta, bytes: &[u8]) -> io::Result<()> {
+        self.state = StateMachine::decode_snapshot(bytes).map_err(invalid_data)?;
+        self.last = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        if let Some(last) = self.last {
+            self.published.publish(last.index, **last.committed_leader_id(), self.state.clone());
+            self.observer.replaced(last.index, &self.state);
+        }
+        Ok(())
+    }
+
+    fn apply_one(
+        &mut self,
+        id: LogId,
+        payload: EntryPayload<super::types::Command, u64, super::types::Member>,
+    ) -> io::Result<Outcomes> {
+        self.last = Some(id);
+        match payload {
+            EntryPayload::Blank => {
+                self.observer.applied(id.index, &[], &self.state);
+                Ok(Outcomes::default())
+            }
+            EntryPayload::Normal(command) => {
+                let batch = proto::Batch::decode(command.0).map_err(invalid_data)?;
+                let applied = self.state.apply(&batch).map_err(unknown_command)?;
+                self.observer.applied(id.index, &applied.changes, &self.state);
+                Ok(Outcomes(applied.outcomes))
+            }
+            EntryPayload::Membership(config) => {
+                self.membership = StoredMembership::new(Some(id), config);
+                self.observer.applied(id.index, &[], &self.state);
+                Ok(Outcomes::default())
+            }
+        }
+    }
+
+    fn publish(&self, answers: &mut Vec<(ApplyResponder<Raft>, Outcomes)>) {
+        if let Some(last) = self.last {
+            self.published.publish(last.index, **last.committed_leader_id(), self.state.clone());
+        }
+        for (responder, outcomes) in answers.drain(..) {
+            responder.send(outcomes);
+        }
+    }
+}
+
+impl RaftStateMachine<Raft> for StateMachineAdapter {
+    type SnapshotData = Bytes;
+    type SnapshotBuilder = SnapshotBuilder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.last, self.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
+    where
+        Strm: Stream<Item = Result<EntryResponder<Raft>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut answers = Vec::new();
+        let mut unpublished = 0_usize;
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            let outcomes = self.apply_one(entry.log_id, entry.payload)?;
+            answers.extend(responder.map(|responder| (responder, outcomes)));
+            unpublished = unpublished.saturating_add(1);
+            if unpublished >= ENTRIES_PER_PUBLICATION {
+                self.publish(&mut answers);
+                unpublished = 0;
+            }
+        }
+        self.publish(&mut answers);
+        Ok(())
+    }
+
+    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Self::SnapshotBuilder> {
+        Some(self.get_snapshot_builder().await)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
+        SnapshotBuilder {
+            state: self.state.clone(),
+            meta: SnapshotMeta { last_log_id: self.last, last_membership: self.membership.clone() },
+            snapshots: self.snapshots.clone(),
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> Result<(), io::Error> {
+        // Decoded before it is stored: bytes that cannot be read never take the place of a snapshot that can.
+        let decoded = snapshot.clone();
+        blocking(move || StateMachine::decode_snapshot(&decoded).map_err(invalid_data)).await?;
+        let (store, stored, bytes) = (self.snapshots.clone(), meta.clone(), snapshot.clone());
+        blocking(move || write_snapshot(&store, &stored, std::iter::once(bytes))).await?;
+        self.replace(meta, &snapshot)
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        let store = self.snapshots.clone();
+        blocking(move || read_snapshot(&store)).await
+    }
+}
+
+/// Writes the state as it was when the builder was made; the state machine goes on meanwhile.
+#[derive(Debug)]
+pub(crate) struct SnapshotBuilder {
+    state: StateMachine,
+    meta: SnapshotMeta,
+    snapshots: storage::SnapshotStore,
+}
+
+impl RaftSnapshotBuilder<Raft> for SnapshotBuilder {
+    type SnapshotData = Bytes;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let (state, meta, store) = (self.state.clone(), self.meta.clone(), self.snapshots.clone());
+        blocking(move || write_snapshot(&store, &meta, state.encode_snapshot())).await?;
+        // openraft asks for the data with `get_current_snapshot`, so the copy in memory is not kept.
+        Ok(Snapshot { meta: self.meta.clone(), snapshot: Bytes::new() })
+    }
+}
+
+fn write_snapshot(
+    store: &storage::SnapshotStore,
+    meta: &SnapshotMeta,
+    pieces: impl Iterator<Item = Bytes>,
+) -> io::Result<()> {
+    let last = meta.last_log_id.as_ref().map(position);
+    let id = last.map_or_else(|| "empty".to_owned(), |last| format!("{}-{}", last.term, last.index));
+    let membership = codec::snapshot_description(meta).encode_to_vec().into();
+    let mut writer = store.begin(storage::SnapshotMeta { last, membership, id }).map_err(io_error)?;
+    for piece in pieces {
+        writer.write(&piece).map_err(io_error)?;
+    }
+    writer.finish().map_err(io_error)?;
+    Ok(())
+}
+
+fn read_snapshot(store: &storage::SnapshotStore) -> io::Result<Option<Snapshot>> {
+    let Some(mut reader) = store.read_latest().map_err(io_error)? else {
+        return Ok(None);
+    };
+    let meta = meta_of(reader.meta())?;
+    let snapshot = reader.read_all().map_err(io_error)?;
+    Ok(Some(Snapshot { meta, snapshot }))
+}
+
+fn meta_of(stored: &storage::SnapshotMeta) -> io::Result<SnapshotMeta> {
+    let description = proto::SnapshotDescription::decode(stored.membership.clone()).map_err(invalid_data)?;
+    Ok(codec::snapshot_meta_of(description)?)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn invalid_data(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn unknown_command(error: UnknownCommand) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, error)
+}
