@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod follower;
 mod key;
+mod limits;
 mod listing;
 mod lock;
 #[cfg(feature = "memory")]
