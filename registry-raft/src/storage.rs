@@ -1,23 +1,44 @@
 //! Durable storage: the segmented log, the vote, snapshots and the data directory.
 //!
 //! Knows nothing of consensus and of async: operations take a callback, and a thread of its own (or the caller) writes.
+//! How it is stored and recovered, and which test shows what, is in `docs/storage.md`; the bytes are in
+//! `docs/formats/disk.md`.
 
 #![expect(dead_code, unused_imports, reason = "parts of the surface have no caller yet")]
 
+mod engine;
 mod error;
+mod frame;
+mod head;
+mod io;
 mod log;
 mod options;
+mod places;
+mod queue;
 mod record;
+mod recover;
+mod segment;
 mod snapshot;
+mod stamp;
+mod view;
+mod writer;
 
-use std::path::Path;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, path::Path, sync::Arc};
 
 pub(crate) use self::{
     error::{Result, StorageError},
+    io::{LogFile, LogIo},
     log::{Done, Log},
     options::{FirstIndex, Identity, Opening, StorageOptions, Writer},
     record::{LogState, Position, Record, RecordKind, Vote},
     snapshot::{SnapshotMeta, SnapshotReader, SnapshotStore, SnapshotWriter},
+};
+use self::{
+    io::{MemoryDir, RealDir},
+    stamp::Directory,
 };
 
 /// Space on the disk of the data directory.
@@ -37,22 +58,68 @@ impl Space {
 }
 
 /// The storage of one member: its log and its snapshots in one private directory. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Storage {
+    io: Arc<dyn LogIo>,
     log: Log,
     snapshots: SnapshotStore,
     incarnation: u64,
+    reserve: u64,
 }
 
 impl Storage {
     /// Opens or creates the data directory at `path` and recovers what it holds. Blocks on the disk.
-    pub(crate) fn open(_path: &Path, _identity: Identity, _opening: Opening, _options: StorageOptions) -> Result<Self> {
-        Err(StorageError::Closed)
+    ///
+    /// **Errors**: the directory may not be used, its content is damaged, or the disk failed; each is one line for people,
+    /// and nothing that was there is changed by a refusal.
+    pub(crate) fn open(path: &Path, identity: Identity, opening: Opening, options: StorageOptions) -> Result<Self> {
+        let directory = RealDir::open(path, opening)?;
+        Self::open_on(Arc::new(directory), identity, opening, options)
     }
 
-    /// A storage in memory with the same behaviour, for tests and throw-away runs; [`FirstIndex::Any`].
-    pub(crate) fn memory() -> Self {
-        Self { log: Log, snapshots: SnapshotStore, incarnation: 0 }
+    /// The same on any implementation of the file operations.
+    pub(crate) fn open_on(
+        io: Arc<dyn LogIo>,
+        identity: Identity,
+        opening: Opening,
+        options: StorageOptions,
+    ) -> Result<Self> {
+        let options = options.clamped();
+        let directory = stamp::examine(&*io, identity, opening, &options)?;
+        let snapshots = SnapshotStore::open(Arc::clone(&io))?;
+        let recovered = recover::recover(Arc::clone(&io), identity, options.clone())?;
+        let purged = recovered.engine.head.purged;
+        let covered = snapshots.latest().map_or(0, |meta| meta.next());
+        if let Some(purged) = purged.filter(|purged| purged.index >= covered) {
+            return Err(StorageError::Refused(format!(
+                "the log begins after record {purged}, but no snapshot contains that record: a snapshot was lost; replace \
+                 this member by a new one with a new id and an empty data directory"
+            )));
+        }
+        let stamp = match directory {
+            Directory::Stamped(stamp) => stamp,
+            Directory::Begun(stamp) => {
+                stamp::finish(&*io)?;
+                stamp
+            }
+        };
+        let reserve = options.reserve_bytes;
+        let log = Log::start(recovered, options)?;
+        Ok(Self { io, log, snapshots, incarnation: stamp.incarnation, reserve })
+    }
+
+    /// A storage in memory with the same behaviour, for tests and throw-away runs: [`Writer::Inline`], [`FirstIndex::Any`].
+    pub(crate) fn memory() -> Result<Self> {
+        let options = StorageOptions {
+            segment_bytes: 8 << 20,
+            allocation_bytes: 64 << 10,
+            cache_bytes: 1 << 20,
+            writer: Writer::Inline,
+            first_index: FirstIndex::Any,
+            ..StorageOptions::default()
+        };
+        let io = Arc::new(MemoryDir::default());
+        Self::open_on(io, Identity { cluster: 0, node: 0 }, Opening::CreateOrOpen, options)
     }
 
     /// The log.
@@ -72,11 +139,19 @@ impl Storage {
 
     /// Free space; a full disk is better refused early than met.
     pub(crate) fn space(&self) -> Result<Space> {
-        Err(StorageError::Closed)
+        let free = self.io.free_space();
+        let free = free.map_err(|error| StorageError::io("measuring the space of", "the data directory", error))?;
+        Ok(Space { free, reserve: self.reserve })
     }
 
     /// Finishes what was accepted and stops the log in order. Blocks on the disk.
     pub(crate) fn close(&self) -> Result<()> {
         self.log.close()
+    }
+}
+
+impl fmt::Debug for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Storage").field("log", &self.log).field("snapshots", &self.snapshots).finish_non_exhaustive()
     }
 }

@@ -82,3 +82,11 @@ impl Default for StorageOptions {
         }
     }
 }
+
+impl StorageOptions {
+    /// Sizes brought into their limits, so that nothing further in has to doubt them.
+    pub(super) fn clamped(self) -> Self {
+        let segment_bytes = self.segment_bytes.clamp(8 << 10, 1 << 30);
+        Self { segment_bytes, allocation_bytes: self.allocation_bytes.clamp(4 << 10, segment_bytes), ..self }
+    }
+}
