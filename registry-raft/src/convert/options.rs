@@ -1,9 +1,9 @@
 //! Conversion of puts, deletes and preconditions.
 
 use bytes::Bytes;
-use registry_api::{DeleteOptions, ForeignOwner, Key, Lifetime, LockGrant, Precondition, PutOptions, Scope, SessionId};
+use registry_api::{DeleteOptions, ForeignOwner, Key, Lifetime, LockGrant, Precondition, PutOptions, Scope};
 
-use super::value::{owner_of, session_of, value_of};
+use super::value::{owner_of, session_of, value_of, wire_session};
 use super::{ConvertError, required};
 use crate::proto;
 
@@ -38,7 +38,7 @@ pub(crate) fn precondition_message(precondition: &Precondition) -> Option<proto:
         Precondition::None => return None,
         Precondition::Absent => Wire::Absent(true),
         Precondition::At(revision) => Wire::At((*revision).into()),
-        Precondition::OwnedBy(session) => Wire::OwnedBy(session.get()),
+        Precondition::OwnedBy(session) => Wire::OwnedBy(wire_session(*session)),
         Precondition::LockHeld(grant) => Wire::LockHeld(grant.into()),
     };
     Some(proto::Precondition { precondition: Some(wire) })
@@ -75,7 +75,7 @@ pub(super) fn lifetime_of(session: u64) -> Lifetime {
 pub(super) fn session_number(lifetime: Lifetime) -> u64 {
     match lifetime {
         Lifetime::Persistent => 0,
-        Lifetime::Ephemeral(session) => SessionId::get(session),
+        Lifetime::Ephemeral(session) => wire_session(session),
     }
 }
 

@@ -58,6 +58,12 @@ fn transactions_come_back_as_they_went() {
 }
 
 #[test]
+fn the_session_zero_never_turns_a_put_into_a_persistent_one() {
+    let put = put_of(&key("/a"), Bytes::new(), &PutOptions::ephemeral(SessionId::new(0)));
+    assert!(matches!(put_parts(&put).unwrap().options.lifetime, Lifetime::Ephemeral(_)));
+}
+
+#[test]
 fn a_key_that_is_no_key_is_refused() {
     let put = proto::Put { key: "no".to_owned(), ..proto::Put::default() };
     let refusal = put_parts(&put).unwrap_err().into_refusal();

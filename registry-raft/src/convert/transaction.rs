@@ -3,7 +3,7 @@
 use registry_api::{Check, Key, LockGrant, Mutation, Transaction};
 
 use super::options::{foreign_owner_of, lifetime_of, session_number};
-use super::value::session_of;
+use super::value::{session_of, wire_session};
 use super::{ConvertError, required};
 use crate::proto;
 
@@ -33,7 +33,7 @@ fn wire_check(check: &Check) -> Result<proto::Check, ConvertError> {
         Check::Absent(key) => (key.as_str(), Wire::Absent(true)),
         Check::Present(key) => (key.as_str(), Wire::Present(true)),
         Check::At(key, revision) => (key.as_str(), Wire::At((*revision).into())),
-        Check::OwnedBy(key, session) => (key.as_str(), Wire::OwnedBy(session.get())),
+        Check::OwnedBy(key, session) => (key.as_str(), Wire::OwnedBy(wire_session(*session))),
         Check::LockHeld(grant) => ("", Wire::LockHeld(grant.into())),
         _ => return Err(ConvertError::Unknown("a check")),
     };

@@ -26,6 +26,11 @@ pub(crate) fn owner_of(number: u64) -> Option<SessionId> {
     (number != 0).then(|| SessionId::new(number))
 }
 
+/// The number of a session on the wire. There, 0 stands for none; the session 0 never was, like the last number.
+pub(crate) fn wire_session(session: SessionId) -> u64 {
+    if session.get() == 0 { u64::MAX } else { session.get() }
+}
+
 /// A session that must be named.
 pub(crate) fn session_of(number: u64) -> Result<SessionId, ConvertError> {
     owner_of(number).ok_or_else(|| ConvertError::invalid("the message names no session"))
@@ -70,7 +75,7 @@ impl From<&LockGrant> for proto::LockGrant {
     fn from(grant: &LockGrant) -> Self {
         Self {
             name: grant.name.as_str().to_owned(),
-            session: grant.session.get(),
+            session: wire_session(grant.session),
             token: Some(grant.token.revision().into()),
         }
     }
