@@ -26,6 +26,8 @@ mod revision;
 mod session;
 pub mod settings;
 mod subscription;
+#[cfg(test)]
+mod testbed;
 mod transaction;
 
 pub use capability::{Capability, Support};

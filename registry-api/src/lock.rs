@@ -1,6 +1,8 @@
 //! Locks: names, grants, fencing tokens, queues, and the guard that holds one.
 
 mod guard;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Borrow;
 use std::fmt;

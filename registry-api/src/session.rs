@@ -4,6 +4,8 @@ mod handle;
 mod keeper;
 mod life;
 mod releases;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::time::Duration;

@@ -77,13 +77,13 @@ impl Actor {
                 }
                 Ok(Some(Registration::Conflict(owner))) => {
                     publish(states, PresenceState::Conflict { owner });
-                    backoff.sleep().await;
+                    pause(&session, &mut backoff).await;
                 }
                 Ok(None) => publish(states, PresenceState::Lost),
                 Err(error) if *error.kind() == ErrorKind::Closed => return,
                 Err(error) => {
                     tracing::debug!(key = %self.options.key, %error, "presence could not be written, trying again");
-                    backoff.sleep().await;
+                    pause(&session, &mut backoff).await;
                 }
             }
             if !session.is_alive() {
@@ -177,6 +177,15 @@ fn publish(states: &watch::Sender<PresenceState>, state: PresenceState) {
         *current = state;
         changed
     });
+}
+
+/// The end of the session is told at once, whatever is being waited for.
+async fn pause(session: &Session, backoff: &mut Backoff) {
+    tokio::select! {
+        biased;
+        _end = session.ended() => {}
+        () = backoff.sleep() => {}
+    }
 }
 
 async fn sleep_until(due: Option<Instant>) {

@@ -189,7 +189,8 @@ impl Session {
     }
 
     /// Closes the session: its keys vanish and its locks are free when this returns successfully. It counts as ended from
-    /// the moment of the call. Closing a session that has ended succeeds.
+    /// the moment of the call. Closing a session that has ended succeeds; one that is presumed ended is closed at the
+    /// backend.
     ///
     /// # Errors
     ///
@@ -200,8 +201,11 @@ impl Session {
     ///
     /// The session is closed all the same, in the background.
     pub async fn close(&self) -> Result<()> {
-        self.inner.life.end(SessionEnd::Closed);
+        let end = self.inner.life.end(SessionEnd::Closed);
         self.inner.stop.cancel();
+        if end == SessionEnd::Presumed {
+            return self.inner.client.close_session(self.id()).await;
+        }
         let mut closing = self.inner.closing.clone();
         match closing.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Err(error))) => Err(error.duplicate()),

@@ -45,9 +45,11 @@ impl Keeper {
         let end = self.life.end(SessionEnd::Closed);
         tracing::debug!(session = %self.grant.id, ?end, "session ended");
         metrics::counter!("registry_sessions_ended_total", "end" => end_label(end)).increment(1);
+        // A session that is only presumed ended is left to its ttl: closing it now would delete keys that a new session of
+        // the same process is about to take over, and tell everybody that a healthy process died.
         let closed = match end {
-            SessionEnd::Expired => Ok(()),
-            SessionEnd::Closed | SessionEnd::Presumed => self.client.close_session(self.grant.id).await,
+            SessionEnd::Expired | SessionEnd::Presumed => Ok(()),
+            SessionEnd::Closed => self.client.close_session(self.grant.id).await,
         };
         self.closing.send_replace(Some(closed.map_err(Arc::new)));
     }
