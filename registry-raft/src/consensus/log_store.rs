@@ -133,7 +133,7 @@ impl RaftLogStorage<Raft> for LogStore {
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
-        let last = last.map(|last| last.index);
+        let last = last.map(|last| position(&last));
         self.durable(|log, done| log.truncate_after(last, done)).await
     }
 
