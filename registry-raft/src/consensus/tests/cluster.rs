@@ -90,7 +90,7 @@ impl Cluster {
     pub(super) async fn start(count: u64) -> Self {
         let mut cluster = Self::prepare(count);
         for id in 1..=count {
-            cluster.start_member(id, Storage::memory()).await;
+            cluster.start_member(id, Storage::memory().unwrap()).await;
         }
         cluster
     }

@@ -8,7 +8,7 @@ async fn a_member_that_is_far_behind_gets_a_snapshot_with_the_state() {
     let mut cluster = Cluster::prepare(3);
     cluster.compaction = CompactionPolicy { entries: 20, entries_kept: 0, ..CompactionPolicy::default() };
     for id in 1..=3 {
-        cluster.start_member(id, crate::storage::Storage::memory()).await;
+        cluster.start_member(id, crate::storage::Storage::memory().unwrap()).await;
     }
     let leader = cluster.leader().await;
     let behind = (1..=3).find(|id| *id != leader).unwrap();
@@ -32,7 +32,7 @@ async fn the_log_is_compacted_by_the_policy_on_every_member() {
     let mut cluster = Cluster::prepare(3);
     cluster.compaction = CompactionPolicy { entries: 10, entries_kept: 5, ..CompactionPolicy::default() };
     for id in 1..=3 {
-        cluster.start_member(id, crate::storage::Storage::memory()).await;
+        cluster.start_member(id, crate::storage::Storage::memory().unwrap()).await;
     }
     let leader = cluster.leader().await;
     for _ in 0..30 {

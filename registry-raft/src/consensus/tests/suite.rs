@@ -10,7 +10,7 @@ use crate::consensus::compaction::AppendMeter;
 use crate::consensus::log_store::LogStore;
 use crate::consensus::types::Raft;
 use crate::consensus::view::Published;
-use crate::storage::Storage;
+use crate::storage::{FirstIndex, Identity, Opening, Storage, StorageOptions};
 
 type StorageError = openraft::StorageError<Raft>;
 
@@ -26,7 +26,7 @@ struct InMemory;
 
 impl StoreBuilder<Raft, LogStore, StateMachineAdapter> for InMemory {
     async fn build(&self) -> Result<((), LogStore, StateMachineAdapter), StorageError> {
-        let (log, machine) = parts(&Storage::memory());
+        let (log, machine) = parts(&Storage::memory().unwrap());
         Ok(((), log, machine))
     }
 }
@@ -34,4 +34,28 @@ impl StoreBuilder<Raft, LogStore, StateMachineAdapter> for InMemory {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn storage_in_memory_passes_the_suite_of_openraft() {
     Suite::test_all(InMemory).await.unwrap();
+}
+
+struct OnDisk;
+
+impl StoreBuilder<Raft, LogStore, StateMachineAdapter, tempfile::TempDir> for OnDisk {
+    async fn build(&self) -> Result<(tempfile::TempDir, LogStore, StateMachineAdapter), StorageError> {
+        let directory = tempfile::tempdir().unwrap();
+        let options = StorageOptions {
+            segment_bytes: 64 << 10,
+            allocation_bytes: 16 << 10,
+            // The suite starts logs in the middle.
+            first_index: FirstIndex::Any,
+            ..StorageOptions::default()
+        };
+        let identity = Identity { cluster: 1, node: 1 };
+        let storage = Storage::open(&directory.path().join("data"), identity, Opening::CreateOrOpen, options).unwrap();
+        let (log, machine) = parts(&storage);
+        Ok((directory, log, machine))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn storage_on_disk_passes_the_suite_of_openraft() {
+    Suite::test_all(OnDisk).await.unwrap();
 }
