@@ -3,8 +3,6 @@
 mod leadership;
 mod observer;
 mod record;
-#[cfg(test)]
-mod tests;
 
 use bytes::Bytes;
 

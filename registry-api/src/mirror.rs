@@ -2,8 +2,6 @@
 
 mod apply;
 mod changes;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

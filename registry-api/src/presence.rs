@@ -3,8 +3,6 @@
 mod actor;
 mod record;
 mod state;
-#[cfg(test)]
-mod tests;
 
 use std::time::Duration;
 

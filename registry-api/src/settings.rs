@@ -3,8 +3,6 @@
 mod duration;
 mod extract;
 mod layers;
-#[cfg(test)]
-mod tests;
 
 use std::time::Duration;
 

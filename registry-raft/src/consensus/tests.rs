@@ -1,10 +1,1 @@
-//! Members that replicate over real sockets, and what must hold of them.
-
-mod cluster;
-mod election;
-mod identity;
-mod replication;
-mod restart;
-mod snapshot;
-mod suite;
-mod wires;
+//! Tests of consensus.

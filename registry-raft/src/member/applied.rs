@@ -59,13 +59,18 @@ impl Applied {
     /// The applied state, at least as far as anything that was told before this call.
     pub(crate) async fn state(&self, quorum: &Arc<dyn Quorum>) -> Arc<StateMachine> {
         let revision = self.revision();
-        loop {
+        for attempt in 0_u32.. {
             let state = quorum.state();
             if state.revision() >= revision {
                 return state;
             }
-            // Told, but not published yet: a matter of microseconds on another thread.
-            tokio::task::yield_now().await;
+            // Told, but not published yet: a matter of microseconds, or of the entries that are published together.
+            if attempt < 16 {
+                tokio::task::yield_now().await;
+            } else {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
         }
+        quorum.state()
     }
 }

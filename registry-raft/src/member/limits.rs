@@ -64,3 +64,5 @@ pub(crate) const ROUND_TRIPS_KEPT: usize = 8;
 
 /// A graceful stop takes no longer than this: for handing leadership over, and again for connections to end.
 pub(crate) const STOP_STEP_MAX: Duration = Duration::from_secs(2);
+/// What is under way may still be answered for this long when the member leaves.
+pub(crate) const FINISH_WITHIN: Duration = Duration::from_millis(500);

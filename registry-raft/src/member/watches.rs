@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use registry_api::{Revision, Scope};
 
-pub(crate) use self::subscription::Subscription;
+pub(crate) use self::subscription::{CreditGiver, Subscription};
 
 use self::scopes::Scopes;
 use self::watcher::{Mode, Pushed, Watcher};

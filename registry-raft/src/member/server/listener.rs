@@ -1,0 +1,132 @@
+//! The listening socket, and connections from it in bounded number.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::Stream;
+use registry_api::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::transport::server::Connected;
+
+use crate::member::limits::CONNECTIONS_MAX;
+use crate::member::settings::{Exposure, check_exposure, configuration};
+
+/// After a failed accept (out of file descriptors, mostly) this long until the next.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// Binds the address `listen`, `host:port`.
+///
+/// # Errors
+///
+/// Configuration: one line that names the address, the reason, and what to do.
+pub(crate) async fn bind(listen: &str, exposure: Exposure) -> Result<TcpListener, Error> {
+    let addresses: Vec<_> = match tokio::net::lookup_host(listen).await {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            return Err(configuration(format!(
+                "listen = {listen:?} is no address of this machine ({error}): write an address and a port, for example \
+                 \"127.0.0.1:7001\""
+            )));
+        }
+    };
+    for address in &addresses {
+        check_exposure(listen, *address, exposure)?;
+    }
+    TcpListener::bind(addresses.as_slice()).await.map_err(|error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another process listens there; stop it, or choose another port (is this member running already?)"
+            }
+            io::ErrorKind::PermissionDenied => "ports below 1024 belong to the administrator; choose a higher one",
+            io::ErrorKind::AddrNotAvailable => "this machine does not have that address; listen on one that it has",
+            _ => "choose another address or port",
+        };
+        configuration(format!("cannot listen on {listen:?}: {error}: {advice}"))
+    })
+}
+
+/// The connections that come in, as long as there are not too many. Never ends with an error: whatever goes wrong with
+/// one connection is nothing to the next.
+pub(super) fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<Accepted>> {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    futures::stream::unfold((listener, places), |(listener, places)| async move {
+        let accepted = accept(&listener, &places).await;
+        Some((Ok(accepted), (listener, places)))
+    })
+}
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Accepted {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _peer)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+            tracing::warn!(limit = CONNECTIONS_MAX, "a connection was refused: there are as many as allowed");
+            metrics::counter!("registry_raft_connections_refused_total").increment(1);
+            continue;
+        };
+        // Small answers must not wait for each other; a socket that cannot do it still works.
+        let _delayed = stream.set_nodelay(true);
+        return Accepted { stream, _place: place };
+    }
+}
+
+/// A connection, which holds its place among those allowed until it ends.
+pub(super) struct Accepted {
+    stream: TcpStream,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connected for Accepted {
+    type ConnectInfo = tonic::transport::server::TcpConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

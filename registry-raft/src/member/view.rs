@@ -1,0 +1,100 @@
+//! What a member says of itself and of the group: kept up to date for clients, this process and health checks.
+//!
+//! A leader is named only while it is believed able to serve. The leader itself knows by its confirmation. A follower
+//! asks the leader for its read index now and then, which only a leader with a quorum gives: so a minority that was cut
+//! off says "no leader" soon, although nobody else was elected.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::boundary::{LeaderView, MemberView, Standing};
+use crate::member::metrics::Meters;
+use crate::member::quorum::{Leadership, Quorum};
+use crate::member::reads::LeaderIndex;
+
+/// How often the leader looks at its confirmation, and a follower asks for the leader's.
+const CHECK_EVERY: Duration = Duration::from_millis(100);
+/// A new leader is believed for this long, and an old one after its last answer.
+const BELIEVED_FOR: Duration = Duration::from_millis(1500);
+
+/// Publishes the view of one member.
+pub(crate) struct ViewKeeper {
+    pub(crate) quorum: Arc<dyn Quorum>,
+    pub(crate) leader: LeaderIndex,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) view: watch::Sender<MemberView>,
+}
+
+impl ViewKeeper {
+    /// Runs until it is dropped.
+    pub(crate) async fn run(self) {
+        let mut leadership = self.quorum.leadership();
+        let mut believed_until = Instant::now() + BELIEVED_FOR;
+        let mut known = Leadership::default();
+        loop {
+            let now = leadership.borrow_and_update().clone();
+            if (now.term, &now.leader) != (known.term, &known.leader) {
+                believed_until = Instant::now() + BELIEVED_FOR;
+                self.count(&known, &now);
+            }
+            known = now;
+            let able = if known.leading { self.confirmed(&known) } else { Instant::now() < believed_until };
+            self.publish(&known, able);
+            let pause = Instant::now() + CHECK_EVERY;
+            let changed = timeout_at(pause, leadership.changed()).await;
+            if matches!(changed, Ok(Err(_))) {
+                return;
+            }
+            let news = changed.is_ok();
+            if let Some(leader) = known.leader.clone().filter(|_| !known.leading && !news) {
+                // Bounded, so that news of another leader do not wait long for the answer of this one.
+                let asked = timeout(CHECK_EVERY * 5, self.leader.ask(leader)).await;
+                if matches!(asked, Ok(Ok(_))) {
+                    believed_until = Instant::now() + BELIEVED_FOR;
+                }
+            }
+        }
+    }
+
+    fn confirmed(&self, known: &Leadership) -> bool {
+        known.ready && self.quorum.confirmed_until().is_some_and(|until| until > Instant::now())
+    }
+
+    fn publish(&self, known: &Leadership, able: bool) {
+        let leader = known.leader.as_ref().filter(|_| able).map(|leader| LeaderView {
+            id: leader.id,
+            address: leader.address.clone(),
+            term: known.term,
+        });
+        let members = self.quorum.members();
+        let failed = known.fatal.is_some();
+        self.view.send_if_modified(|view| {
+            let standing = if failed { Standing::Away } else { view.standing };
+            let members_differ = !members.is_empty() && *view.members != members;
+            let changed = view.leader != leader || members_differ || view.standing != standing;
+            if members_differ {
+                view.members = Arc::new(members);
+            }
+            view.leader = leader;
+            view.standing = standing;
+            changed
+        });
+    }
+
+    fn count(&self, before: &Leadership, now: &Leadership) {
+        if now.leader.is_some() && before.leader != now.leader {
+            self.meters.leader_changes.increment(1);
+        }
+        self.meters.leading.set(if now.leading { 1.0 } else { 0.0 });
+        self.meters.term.set(f64::from(u32::try_from(now.term).unwrap_or(u32::MAX)));
+    }
+}
+
+impl std::fmt::Debug for ViewKeeper {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ViewKeeper").finish_non_exhaustive()
+    }
+}
