@@ -16,7 +16,8 @@ pub trait Plugin: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// Connects. `settings` is focused on the plugin's own section (`[registry.NAME]`, empty where there is none), with
-    /// `request_timeout` of `[registry]` filled in where the section does not set its own. Read it with
+    /// `request_timeout` and `session_ttl` of `[registry]` filled in where the section does not set its own (the ttl to be
+    /// checked against what the backend can keep). Read it with
     /// [`settings::extract`], which refuses unknown keys.
     ///
     /// # Errors
@@ -79,7 +80,7 @@ impl Plugins {
             return Err(self.unknown_backend(&general.backend, &settings));
         };
         let section = settings.focus(plugin.name());
-        let inherited = settings::request_timeout_default(&general);
+        let inherited = settings::inherited(&general);
         let registry = plugin.connect(section.join(inherited)).await?;
         let client = RegistryClient::with_options(registry, general.client_options());
         Ok(match &general.namespace {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use figment::Figment;
 use figment::providers::Serialized;
 use humantime::format_duration;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     ClientOptions, Effect, Error, ErrorKind, Key, Operation, Result, SESSION_TTL_DEFAULT, SESSION_TTL_MAX,
@@ -127,8 +127,17 @@ fn in_range(key: &str, value: Duration, least: Duration, most: Duration) -> Resu
 }
 
 /// What a backend's section inherits where it does not say otherwise.
-pub(crate) fn request_timeout_default(settings: &RegistrySettings) -> Serialized<String> {
-    Serialized::default("request_timeout", format_duration(settings.request_timeout).to_string())
+#[derive(Serialize)]
+pub(crate) struct Inherited {
+    request_timeout: String,
+    session_ttl: String,
+}
+
+pub(crate) fn inherited(settings: &RegistrySettings) -> Serialized<Inherited> {
+    Serialized::defaults(Inherited {
+        request_timeout: format_duration(settings.request_timeout).to_string(),
+        session_ttl: format_duration(settings.session_ttl).to_string(),
+    })
 }
 
 fn refusal(message: String) -> Error {

@@ -27,7 +27,7 @@ impl Plugin for MemoryPlugin {
     }
 
     async fn connect(&self, settings: Figment) -> Result<Arc<dyn Registry>> {
-        let section: Section = settings::extract(&settings, "registry.memory", &["request_timeout"])?;
+        let section: Section = settings::extract(&settings, "registry.memory", &["request_timeout", "session_ttl"])?;
         let options = MemoryOptions { request_timeout: section.request_timeout, ..MemoryOptions::default() };
         Ok(MemoryStore::with_options(options).client())
     }
