@@ -3,6 +3,8 @@
 mod leadership;
 mod observer;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 

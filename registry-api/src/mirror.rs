@@ -2,6 +2,8 @@
 
 mod apply;
 mod changes;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

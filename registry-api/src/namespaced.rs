@@ -1,6 +1,8 @@
 //! A namespace: the part of a registry below one key, seen as a registry of its own.
 
 mod mapping;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -3,6 +3,8 @@
 mod actor;
 mod record;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

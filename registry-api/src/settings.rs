@@ -3,6 +3,8 @@
 mod duration;
 mod extract;
 mod layers;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

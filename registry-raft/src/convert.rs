@@ -5,6 +5,7 @@
 
 mod event;
 mod options;
+mod proposal;
 mod refusal;
 mod session;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use registry_api::{KeyError, TransactionError};
 
 pub(crate) use self::event::{cause_of, event_of, reason_of};
 pub(crate) use self::options::{PutParts, delete_of, delete_parts, precondition_of, put_of, put_parts};
+pub(crate) use self::proposal::check_proposal;
 pub(crate) use self::refusal::{BACKEND, error_of, refusal_of};
 pub(crate) use self::session::{check_label, ttl_of};
 pub(crate) use self::transaction::{commit_of, transaction_of};

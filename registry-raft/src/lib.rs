@@ -2,11 +2,18 @@
 
 mod boundary;
 mod client;
+mod config;
+mod connect;
 mod consensus;
 mod convert;
 mod member;
+mod plugin;
 mod proto;
 mod registry;
 mod state_machine;
 mod storage;
 mod timing;
+
+pub use config::{CompactionSettings, Exposure, MemberAddress, RaftSettings, Role, StorageKind, TimingProfile};
+pub use plugin::RaftPlugin;
+pub use registry::{DeathCertificate, MemberReport, MemberState, RaftRegistry, RaftStatus};

@@ -30,12 +30,12 @@ pub enum PresenceState {
 #[derive(Clone, Debug)]
 pub struct PresenceWatch {
     states: watch::Receiver<PresenceState>,
+    told: Option<PresenceState>,
 }
 
 impl PresenceWatch {
-    pub(super) fn new(mut states: watch::Receiver<PresenceState>) -> Self {
-        states.mark_changed();
-        Self { states }
+    pub(super) fn new(states: watch::Receiver<PresenceState>) -> Self {
+        Self { states, told: None }
     }
 
     /// The state now.
@@ -45,13 +45,31 @@ impl PresenceWatch {
     }
 
     /// The next state that this watch has not told yet: the current one at first; `None` when the presence is gone.
-    /// States that follow each other quickly may be told as the last of them.
+    /// States that follow each other quickly may be told as the last of them, but a loss is always told: between the
+    /// registrations of two sessions comes [`PresenceState::Lost`].
     ///
     /// # Cancellation
     ///
-    /// Safe.
+    /// Safe: a state that was not returned is returned by the next call.
     pub async fn next(&mut self) -> Option<PresenceState> {
-        self.states.changed().await.ok()?;
-        Some(self.states.borrow_and_update().clone())
+        loop {
+            let current = self.states.borrow_and_update().clone();
+            let next = if self.missed_a_loss(&current) { PresenceState::Lost } else { current };
+            if self.told.as_ref() != Some(&next) {
+                self.told = Some(next.clone());
+                return Some(next);
+            }
+            self.states.changed().await.ok()?;
+        }
+    }
+
+    fn missed_a_loss(&self, current: &PresenceState) -> bool {
+        match (&self.told, current) {
+            (
+                Some(PresenceState::Registered { session: before, .. }),
+                PresenceState::Registered { session: now, .. },
+            ) => before != now,
+            _ => false,
+        }
     }
 }

@@ -117,9 +117,12 @@ impl Attempts {
 mod tests {
     use std::time::Duration;
 
+    use registry_api::Effect;
+
     use super::*;
 
-    fn refused(failure: Failure, effect_unknown: bool) -> Failed {
+    fn refused(failure: Failure, effect: Effect) -> Failed {
+        let effect_unknown = effect == Effect::Unknown;
         Failed::Refused(proto::Refusal { failure: failure.into(), effect_unknown, ..proto::Refusal::default() })
     }
 
@@ -133,12 +136,12 @@ mod tests {
         let cases = [
             (Failed::NotSent(String::new()), false, false),
             (Failed::Lost(String::new()), false, true),
-            (refused(Failure::NotLeader, false), false, false),
-            (refused(Failure::Unavailable, false), false, false),
-            (refused(Failure::Unavailable, true), false, true),
-            (refused(Failure::DeadlineExceeded, true), false, true),
-            (refused(Failure::LimitExceeded, false), true, false),
-            (refused(Failure::Internal, true), true, true),
+            (refused(Failure::NotLeader, Effect::NotApplied), false, false),
+            (refused(Failure::Unavailable, Effect::NotApplied), false, false),
+            (refused(Failure::Unavailable, Effect::Unknown), false, true),
+            (refused(Failure::DeadlineExceeded, Effect::Unknown), false, true),
+            (refused(Failure::LimitExceeded, Effect::NotApplied), true, false),
+            (refused(Failure::Internal, Effect::Unknown), true, true),
         ];
         for (failed, ends, maybe_applied) in cases {
             let mut attempts = attempts();
@@ -152,7 +155,7 @@ mod tests {
     async fn a_sure_refusal_after_a_lost_sending_says_nothing_of_that_sending() {
         let mut attempts = attempts();
         attempts.judge(Failed::Lost("reset".to_owned())).unwrap();
-        let refusal = attempts.judge(refused(Failure::LimitExceeded, false)).unwrap_err();
+        let refusal = attempts.judge(refused(Failure::LimitExceeded, Effect::NotApplied)).unwrap_err();
         assert!(refusal.effect_unknown);
         let refusal = attempts.give_up();
         assert!(refusal.effect_unknown);

@@ -59,11 +59,6 @@ impl Link {
         (link, driver)
     }
 
-    /// Who it leads to.
-    pub(crate) fn target(&self) -> &Target {
-        &self.target
-    }
-
     /// The connection, dialled if it is not up. Fails at once while the member was found unreachable a moment ago.
     ///
     /// # Errors

@@ -159,20 +159,23 @@ fn child_len(child: &proto::ListedChild) -> usize {
 mod tests {
     use super::*;
 
-    fn part(key: &str, last: bool) -> proto::Answer {
-        let children = vec![proto::ListedChild { key: key.to_owned(), entry: None }];
-        let part = proto::ListPart { children, last, ..proto::ListPart::default() };
+    fn answer(part: proto::ListPart) -> proto::Answer {
         proto::Answer { id: 7, answer: Some(Answer::List(part)) }
+    }
+
+    fn part(key: &str) -> proto::ListPart {
+        let children = vec![proto::ListedChild { key: key.to_owned(), entry: None }];
+        proto::ListPart { children, ..proto::ListPart::default() }
     }
 
     #[test]
     fn parts_of_a_listing_are_put_together() {
         let pending = Pending::default();
-        let mut answer = pending.expect_answer(7).unwrap();
-        pending.answer(part("/a", false));
-        assert!(answer.try_recv().is_err());
-        pending.answer(part("/b", true));
-        let Ok(Ok(Answer::List(listing))) = answer.try_recv() else { panic!("no listing") };
+        let mut waiting = pending.expect_answer(7).unwrap();
+        pending.answer(answer(part("/a")));
+        assert!(waiting.try_recv().is_err());
+        pending.answer(answer(proto::ListPart { last: true, ..part("/b") }));
+        let Ok(Ok(Answer::List(listing))) = waiting.try_recv() else { panic!("no listing") };
         assert_eq!(listing.children.iter().map(|child| child.key.as_str()).collect::<Vec<_>>(), ["/a", "/b"]);
     }
 

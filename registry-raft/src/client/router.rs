@@ -64,11 +64,6 @@ impl Router {
         Self { group, links, local, timing, home: watched, failure, _keeper: stop.drop_guard() }
     }
 
-    /// What is known of the group.
-    pub(crate) fn group(&self) -> &Group {
-        &self.group
-    }
-
     /// How long this client waits for what.
     pub(crate) fn timing(&self) -> ClientTiming {
         self.timing

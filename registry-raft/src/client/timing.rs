@@ -43,3 +43,27 @@ impl Default for ClientTiming {
         }
     }
 }
+
+impl ClientTiming {
+    /// For round trips of up to 300 ms: what spans a round trip grows with it.
+    pub(crate) fn wan() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            keep_alive_interval: Duration::from_secs(3),
+            keep_alive_timeout: Duration::from_secs(3),
+            retry_min: Duration::from_millis(50),
+            retry_max: Duration::from_secs(1),
+            home_patience: Duration::from_secs(10),
+            ..Self::default()
+        }
+    }
+
+    /// For test suites on one machine, which wait for what a frozen member costs.
+    pub(crate) fn test() -> Self {
+        Self {
+            keep_alive_interval: Duration::from_millis(500),
+            home_patience: Duration::from_secs(1),
+            ..Self::default()
+        }
+    }
+}

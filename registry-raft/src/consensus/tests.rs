@@ -1,1 +1,10 @@
-//! Tests of consensus.
+//! Members that replicate over real sockets, and what must hold of them.
+
+mod cluster;
+mod election;
+mod identity;
+mod replication;
+mod restart;
+mod snapshot;
+mod suite;
+mod wires;

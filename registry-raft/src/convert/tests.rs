@@ -4,6 +4,7 @@ use bytes::Bytes;
 use registry_api::*;
 
 use super::*;
+use crate::proto::command::Command;
 
 fn key(text: &str) -> Key {
     Key::parse(text).unwrap()
@@ -127,4 +128,35 @@ fn the_range_of_a_ttl_includes_its_ends() {
     assert!(ttl_of(600_000).is_ok());
     assert!(ttl_of(600_001).is_err());
     assert!(ttl_of(u64::MAX).is_err());
+}
+
+#[test]
+fn a_client_proposes_nothing_that_would_stop_the_members_that_read_it() {
+    let propose = |client, command| {
+        let command = Some(proto::Command { command });
+        check_proposal(&proto::Proposal { client, command, ..proto::Proposal::default() })
+    };
+    let put = |precondition| proto::Put { key: "/a".to_owned(), precondition, ..proto::Put::default() };
+    assert!(propose(1, Some(Command::Put(put(None)))).is_ok());
+    let unknown = put(Some(proto::Precondition::default()));
+    assert_eq!(propose(1, Some(Command::Put(unknown))).unwrap_err().failure(), proto::Failure::Unsupported);
+    assert_eq!(propose(1, None).unwrap_err().failure(), proto::Failure::Unsupported);
+    let mutations = vec![proto::Mutation::default()];
+    let commit = Command::Commit(proto::Commit { checks: vec![], mutations });
+    assert_eq!(propose(1, Some(commit)).unwrap_err().failure(), proto::Failure::Unsupported);
+}
+
+#[test]
+fn a_client_says_nothing_that_only_a_leader_says() {
+    let propose = |client, command| {
+        let command = Some(proto::Command { command: Some(command) });
+        check_proposal(&proto::Proposal { client, command, ..proto::Proposal::default() })
+    };
+    assert!(propose(0, Command::RegisterClient(proto::RegisterClient::default())).is_ok());
+    assert!(propose(0, Command::OpenSession(proto::OpenSession::default())).is_err());
+    let expiry = proto::EndSession { session: 1, certificate: Some(proto::DeathCertificate::default()) };
+    assert!(propose(1, Command::EndSession(expiry)).is_err());
+    assert!(propose(1, Command::EndSession(proto::EndSession { session: 1, certificate: None })).is_ok());
+    assert!(propose(1, Command::EndClient(proto::EndClient { client: 2 })).is_err());
+    assert!(propose(2, Command::EndClient(proto::EndClient { client: 2 })).is_ok());
 }

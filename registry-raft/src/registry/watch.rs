@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream;
-use registry_api::{Effect, Error, Event, Operation, Result, Revision, Scope, SubscribeFrom, Subscription};
+use registry_api::{Effect, Error, Event, Operation, Result, Scope, SubscribeFrom, Subscription};
 use tokio::time::Instant;
 
 use self::cursor::Cursor;

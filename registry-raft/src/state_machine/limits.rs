@@ -14,6 +14,8 @@ pub(crate) struct Limits {
     pub(crate) keys_per_session: usize,
     /// Locks that one session holds or waits for.
     pub(crate) places_per_session: usize,
+    /// Lock requests given up that a session remembers, so that none of them takes a place when it comes late.
+    pub(crate) given_up_per_session: usize,
     /// Waiters of one lock.
     pub(crate) waiters: usize,
     /// Client identities; a new one ends the least recently used one.
@@ -40,6 +42,7 @@ pub(crate) const LIMITS: Limits = Limits {
     sessions: 20_000,
     keys_per_session: 10_000,
     places_per_session: 10_000,
+    given_up_per_session: 64,
     waiters: 1_000,
     clients: 65_536,
     window: 4_096,

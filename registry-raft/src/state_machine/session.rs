@@ -15,6 +15,24 @@ pub(super) struct Session {
     pub(super) keys: OrdSet<Key>,
     /// The locks that it holds or waits for, by name and ticket.
     pub(super) places: OrdMap<(LockName, u64), Standing>,
+    /// The last lock requests that it gave up, by revision.
+    pub(super) given_up: OrdMap<Revision, (LockName, u64)>,
+}
+
+impl Session {
+    pub(super) fn gave_up(&self, name: &LockName, ticket: u64) -> bool {
+        self.given_up.values().any(|(given_up, number)| *number == ticket && given_up == name)
+    }
+
+    /// Remembers a request that was given up, and forgets the oldest beyond `most`.
+    pub(super) fn give_up(&mut self, revision: Revision, name: LockName, ticket: u64, most: usize) {
+        self.given_up.insert(revision, (name, ticket));
+        while self.given_up.len() > most
+            && let Some((oldest, _)) = self.given_up.get_min().cloned()
+        {
+            self.given_up.remove(&oldest);
+        }
+    }
 }
 
 /// How a lock request stands.
@@ -78,7 +96,8 @@ impl Sessions {
     }
 
     pub(super) fn restore(&mut self, id: SessionId, ttl: Duration, label: &str) {
-        let session = Session { ttl, label: label.into(), keys: OrdSet::new(), places: OrdMap::new() };
+        let session =
+            Session { ttl, label: label.into(), keys: OrdSet::new(), places: OrdMap::new(), given_up: OrdMap::new() };
         self.sessions.insert(id, session);
     }
 

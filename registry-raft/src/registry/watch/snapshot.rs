@@ -46,7 +46,7 @@ impl Parts {
 mod tests {
     use super::*;
 
-    fn part(counter: u64, key: &str, last: bool) -> proto::SnapshotPart {
+    fn part(counter: u64, key: &str) -> proto::SnapshotPart {
         let entry = proto::Entry {
             key: key.to_owned(),
             created: Some(proto::Revision { incarnation: 1, counter: 1 }),
@@ -58,17 +58,21 @@ mod tests {
             part: Some(proto::ListPart {
                 revision: Some(proto::Revision { incarnation: 1, counter }),
                 children: vec![proto::ListedChild { key: key.to_owned(), entry: Some(entry) }],
-                next: String::new(),
-                last,
+                ..proto::ListPart::default()
             }),
         }
+    }
+
+    fn last(mut part: proto::SnapshotPart) -> proto::SnapshotPart {
+        part.part.as_mut().unwrap().last = true;
+        part
     }
 
     #[test]
     fn parts_become_one_event() {
         let mut parts = Parts::default();
-        assert!(!parts.add(part(3, "/a", false)));
-        assert!(parts.add(part(3, "/b", true)));
+        assert!(!parts.add(part(3, "/a")));
+        assert!(parts.add(last(part(3, "/b"))));
         let Event::Snapshot { listing, reason } = parts.into_event().unwrap() else { panic!("no snapshot") };
         assert_eq!(reason, registry_api::SnapshotReason::Overflow);
         assert_eq!(listing.keys().map(ToString::to_string).collect::<Vec<_>>(), ["/a", "/b"]);
@@ -77,8 +81,8 @@ mod tests {
     #[test]
     fn a_snapshot_that_begins_again_leaves_the_former_parts_out() {
         let mut parts = Parts::default();
-        assert!(!parts.add(part(3, "/a", false)));
-        assert!(parts.add(part(4, "/b", true)));
+        assert!(!parts.add(part(3, "/a")));
+        assert!(parts.add(last(part(4, "/b"))));
         let Event::Snapshot { listing, .. } = parts.into_event().unwrap() else { panic!("no snapshot") };
         assert_eq!(listing.keys().map(ToString::to_string).collect::<Vec<_>>(), ["/b"]);
     }

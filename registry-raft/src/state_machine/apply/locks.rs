@@ -27,6 +27,9 @@ impl StateMachine {
             }
             _ => {}
         }
+        if session.gave_up(&name, request.ticket) {
+            return Err(refusal(Failure::LockTimeout, format!("this request for the lock {name} was given up")).into());
+        }
         if acquire.only_if_free
             && let Some(lock) = lock
         {
@@ -58,13 +61,21 @@ impl StateMachine {
         Outcome::Granted((&grant).into())
     }
 
-    /// Gives up a place, or the lock if it was granted to that place. A place that is not there is no error.
+    /// Gives up a place, or the lock if it was granted to that place. A place that is not there is no error: its request
+    /// may still be on its way, and is refused when it comes. Tickets are chosen anew for each request.
     pub(super) fn abandon(&mut self, abandon: &proto::Abandon, step: &mut Step<'_>) -> Result<Done, Stop> {
         let name = LockName::parse(&abandon.name).map_err(ConvertError::from)?;
         let request = Request { session: SessionId::new(abandon.session), ticket: abandon.ticket };
-        let places = self.sessions.get(request.session).map(|session| &session.places);
-        match places.and_then(|places| places.get(&(name.clone(), request.ticket))).copied() {
-            None => return Ok(Done::unchanged(Outcome::Done(true))),
+        let most = self.limits.given_up_per_session;
+        let Some(session) = self.sessions.get_mut(request.session) else {
+            return Ok(Done::unchanged(Outcome::Done(true)));
+        };
+        if session.gave_up(&name, request.ticket) {
+            return Ok(Done::unchanged(Outcome::Done(true)));
+        }
+        session.give_up(step.revision, name.clone(), request.ticket, most);
+        match session.places.get(&(name.clone(), request.ticket)).copied() {
+            None => {}
             Some(Standing::Holding) => self.give_back(&name, request, step),
             Some(Standing::Waiting(since)) => {
                 self.leave_queue(&name, since);

@@ -90,6 +90,7 @@ impl SnapshotEncoder {
                 id: id.get(),
                 ttl_ms: u64::try_from(session.ttl.as_millis()).unwrap_or(u64::MAX),
                 label: session.label.to_string(),
+                given_up: session.given_up.iter().map(given_up_record).collect(),
             }));
             if self.is_full() {
                 return Position::Sessions(id);
@@ -167,6 +168,10 @@ impl Iterator for SnapshotEncoder {
         }
         (!self.piece.is_empty()).then(|| self.piece.split().freeze())
     }
+}
+
+fn given_up_record((revision, (name, ticket)): (&Revision, &(LockName, u64))) -> proto::SnapshotGivenUp {
+    proto::SnapshotGivenUp { revision: Some((*revision).into()), name: name.as_str().to_owned(), ticket: *ticket }
 }
 
 fn lock_record(name: &LockName, lock: &Lock) -> proto::SnapshotLock {

@@ -16,6 +16,7 @@ pub(super) static SMALL: Limits = Limits {
     sessions: 4,
     keys_per_session: 3,
     places_per_session: 4,
+    given_up_per_session: 3,
     waiters: 2,
     clients: 4,
     window: 8,

@@ -140,6 +140,33 @@ fn abandoning_leaves_the_queue_or_gives_the_lock_back() {
 }
 
 #[test]
+fn a_request_given_up_takes_no_place_when_it_comes_late() {
+    let mut bench = Bench::new();
+    let session = bench.open();
+    bench.run(abandon("/l", session, 7));
+    bench.machine = decode(&bytes_of(&bench.machine), &LIMITS);
+    assert_eq!(bench.failure(acquire("/l", session, 7)), Failure::LockTimeout);
+    bench.lock("/m", session, 7);
+    let grant = bench.lock("/l", session, 8);
+    bench.queue("/l", session, 9);
+    bench.run(abandon("/l", session, 9));
+    assert_eq!(bench.failure(acquire("/l", session, 9)), Failure::LockTimeout);
+    bench.run(release(&grant));
+    assert_eq!(bench.machine.lock(&lock_name("/l")).holder, None);
+}
+
+#[test]
+fn requests_given_up_are_remembered_up_to_a_limit() {
+    let mut bench = Bench::small();
+    let session = bench.open();
+    for ticket in 1..=4 {
+        bench.run(abandon("/l", session, ticket));
+    }
+    assert_eq!(bench.failure(acquire("/l", session, 2)), Failure::LockTimeout);
+    bench.lock("/l", session, 1);
+}
+
+#[test]
 fn a_request_that_does_not_wait_is_refused_and_leaves_nothing() {
     let mut bench = Bench::new();
     let (first, second) = (bench.open(), bench.open());

@@ -35,6 +35,8 @@ pub(super) struct Model {
     pub(super) events: Vec<ModelEvent>,
     pub(super) grants: Vec<proto::LockGrant>,
     pub(super) deaths: Vec<u64>,
+    /// Session, name, ticket; oldest first.
+    pub(super) given_up: Vec<(u64, String, u64)>,
 }
 
 /// A refusal, without its words.
@@ -69,6 +71,7 @@ impl Model {
             events: Vec::new(),
             grants: Vec::new(),
             deaths: Vec::new(),
+            given_up: Vec::new(),
         }
     }
 
@@ -80,7 +83,8 @@ impl Model {
         let changed = self.keys != before.keys
             || self.events != before.events
             || self.sessions != before.sessions
-            || self.locks != before.locks;
+            || self.locks != before.locks
+            || self.given_up != before.given_up;
         if result.is_err() || !changed {
             *self = before;
         }
@@ -125,6 +129,15 @@ impl Model {
             Command::EndSession(end) => Ok(self.end(end)),
             Command::Acquire(acquire) => self.acquire(acquire),
             Command::Abandon(abandon) => {
+                let given_up = (abandon.session, abandon.name.clone(), abandon.ticket);
+                if !self.sessions.contains_key(&abandon.session) || self.given_up.contains(&given_up) {
+                    return Ok(outcome::Outcome::Done(true));
+                }
+                self.given_up.push(given_up);
+                if self.given_up.iter().filter(|(session, _, _)| *session == abandon.session).count() > 3 {
+                    let oldest = self.given_up.iter().position(|(session, _, _)| *session == abandon.session);
+                    self.given_up.remove(oldest.unwrap());
+                }
                 self.leave(&abandon.name, abandon.session, Some(abandon.ticket));
                 Ok(outcome::Outcome::Done(true))
             }
@@ -220,6 +233,7 @@ impl Model {
 
     fn end(&mut self, end: &proto::EndSession) -> outcome::Outcome {
         if self.sessions.remove(&end.session).is_some() {
+            self.given_up.retain(|(session, _, _)| *session != end.session);
             let own: Vec<_> = self.keys.iter().filter(|(_, entry)| entry.owner == end.session).collect();
             let own: Vec<String> = own.into_iter().map(|(key, _)| key.clone()).collect();
             own.iter().for_each(|key| drop(self.erase(key)));
@@ -271,6 +285,10 @@ impl Model {
             }
             Some(place) => return Ok(outcome::Outcome::Queued(place as u64)),
             None => {}
+        }
+        let given_up = (acquire.session, acquire.name.clone(), acquire.ticket);
+        if self.given_up.contains(&given_up) {
+            return Err(no(Failure::LockTimeout));
         }
         let in_front = places.len();
         if acquire.only_if_free && in_front > 0 {

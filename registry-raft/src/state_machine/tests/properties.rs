@@ -32,7 +32,7 @@ struct Choice {
 fn choice() -> impl Strategy<Value = Choice> {
     let index = any::<prop::sample::Index>;
     let first = (0u8..32, [index(), index(), index()], 0u64..8, 0u8..12, index());
-    let second = (any::<bool>(), 0u8..60, 0u64..3, 0u64..6, prop::bool::weighted(0.15));
+    let second = (any::<bool>(), 0u8..60, 0u64..6, 0u64..6, prop::bool::weighted(0.15));
     (first, second).prop_map(|((what, keys, session, precondition, past), (flag, value, ticket, client, again))| {
         Choice { what, keys, session, precondition, past, flag, value, ticket, client, again }
     })
@@ -44,7 +44,7 @@ fn key_of(choice: &Choice, at: usize) -> String {
 
 fn scope_of(choice: &Choice) -> proto::Scope {
     use proto::scope::Scope::{All, Children, Key, Tree};
-    let scope = match choice.ticket {
+    let scope = match choice.ticket % 3 {
         0 => Tree(key_of(choice, 0)),
         1 => Children(key_of(choice, 0)),
         _ if choice.value < 4 => All(true),

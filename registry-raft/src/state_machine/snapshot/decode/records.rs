@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use registry_api::{Entry, LockGrant, Revision, SessionId};
+use registry_api::{Entry, LockGrant, LockName, Revision, SessionId};
 
 use super::SnapshotDecoder;
 use crate::convert::{ConvertError, check_label, required, ttl_of};
@@ -67,6 +67,18 @@ impl SnapshotDecoder {
         ensure(self.state.sessions.len() < self.state.limits.sessions, "too many sessions")?;
         check_label(&session.label)?;
         self.state.sessions.restore(id, ttl_of(session.ttl_ms)?, &session.label);
+        session.given_up.iter().try_for_each(|given_up| self.take_given_up(id, given_up))
+    }
+
+    fn take_given_up(&mut self, id: SessionId, given_up: &proto::SnapshotGivenUp) -> Result<(), SnapshotError> {
+        let revision = Revision::from(required(given_up.revision, "revision of a request given up")?);
+        let name = LockName::parse(&given_up.name).map_err(ConvertError::from)?;
+        let most = self.state.limits.given_up_per_session;
+        let Some(session) = self.state.sessions.get_mut(id) else { return Ok(()) };
+        let last = session.given_up.get_max().map(|(revision, _)| *revision);
+        ensure(last.is_none_or(|last| last < revision), "a request given up is out of order")?;
+        ensure(revision <= self.state.revision && session.given_up.len() < most, "too many requests given up")?;
+        session.give_up(revision, name, given_up.ticket, most);
         Ok(())
     }
 
