@@ -34,6 +34,8 @@ mod sessions;
 mod state;
 mod store;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 pub use link::Reachability;

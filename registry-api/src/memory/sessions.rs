@@ -28,7 +28,9 @@ impl State {
         self.sessions_opened += 1;
         let id = SessionId::new(self.sessions_opened);
         let ttl = options.ttl;
-        let record = SessionRecord { ttl, deadline: now + ttl, keys: BTreeSet::default(), locks: BTreeSet::default() };
+        let deadline = now + ttl;
+        self.first_due = Some(self.first_due.map_or(deadline, |first| first.min(deadline)));
+        let record = SessionRecord { ttl, deadline, keys: BTreeSet::default(), locks: BTreeSet::default() };
         self.sessions.insert(id, record);
         Ok(SessionGrant { id, ttl })
     }
@@ -66,14 +68,19 @@ impl State {
         }
     }
 
-    /// Ends every session whose deadline has come; returns the next deadline.
+    /// Ends every session whose deadline has come. Returns a moment before which none is due: heartbeats only move
+    /// deadlines away, so an old answer is early, never late.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
+        if self.first_due.is_none_or(|first| now < first) {
+            return self.first_due;
+        }
         let due: Vec<_> =
             self.sessions.iter().filter(|(_, record)| record.deadline <= now).map(|(id, _)| *id).collect();
         for session in due {
             tracing::debug!(%session, "session expired");
             self.end_session(session, now);
         }
-        self.sessions.values().map(|record| record.deadline).min()
+        self.first_due = self.sessions.values().map(|record| record.deadline).min();
+        self.first_due
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use tokio::time::Instant;
+
 use super::feed::Feed;
 use super::locks::LockState;
 use super::sessions::SessionRecord;
@@ -16,6 +18,8 @@ pub(super) struct State {
     pub(super) options: MemoryOptions,
     pub(super) entries: BTreeMap<Key, Entry>,
     pub(super) sessions: BTreeMap<SessionId, SessionRecord>,
+    /// No session is due before this moment; `None` where none lives.
+    pub(super) first_due: Option<Instant>,
     /// How many sessions were ever opened: the number of the last one.
     pub(super) sessions_opened: u64,
     pub(super) locks: BTreeMap<LockName, LockState>,
@@ -32,6 +36,7 @@ impl State {
             options,
             entries: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            first_due: None,
             sessions_opened: 0,
             locks: BTreeMap::new(),
             tickets_given: 0,

@@ -1,4 +1,5 @@
 //! The line that a user sees for each mistake in the settings.
+#![expect(clippy::result_large_err, reason = "the closures of figment's jail return figment's error")]
 
 use std::path::Path;
 use std::time::Duration;
