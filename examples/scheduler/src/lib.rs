@@ -2,11 +2,18 @@
 
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod duration;
+pub mod enrol;
 pub mod exit;
 pub mod ledger;
 pub mod logging;
+pub mod master;
 pub mod name;
+pub mod overview;
 pub mod state;
+pub mod submit;
+pub mod vitals;
+pub mod worker;
 pub mod workflow;

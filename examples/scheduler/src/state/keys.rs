@@ -117,6 +117,12 @@ pub fn refused() -> Key {
     key("/refused")
 }
 
+/// The refused results of an instance.
+#[must_use]
+pub fn refused_of(instance: &Name) -> Key {
+    key(&format!("/refused/{instance}"))
+}
+
 /// The refused result of one attempt.
 #[must_use]
 pub fn refused_result(instance: &Name, task: &Name, attempt: u32) -> Key {

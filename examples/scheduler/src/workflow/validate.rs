@@ -14,6 +14,8 @@ pub const TASKS_MAX: usize = 500;
 pub const WORKFLOW_LEN_MAX: usize = 128 * 1024;
 /// The longest name of a workflow, in bytes: the names of its instances are longer.
 pub const WORKFLOW_NAME_LEN_MAX: usize = 64;
+/// The longest workflow once its defaults are written out for every task, in bytes of its encoding.
+const ENCODED_LEN_MAX: usize = 200 * 1024;
 /// The most retries of one task.
 const RETRIES_MAX: u32 = 100;
 
@@ -53,9 +55,20 @@ pub(super) fn workflow(text: &str) -> Result<Workflow, Mistakes> {
     let tasks: Vec<Option<Task>> =
         file.task.into_iter().map(|task| checked_task(task, &file.defaults, &mut mistakes)).collect();
     match (name, tasks.into_iter().collect::<Option<Vec<_>>>()) {
-        (Some(name), Some(tasks)) if mistakes.is_empty() => Ok(Workflow { name, tasks }),
+        (Some(name), Some(tasks)) if mistakes.is_empty() => fitting(Workflow { name, tasks }),
         _ => Err(Mistakes(mistakes)),
     }
+}
+
+/// Refuses what would not fit into the registry's values.
+fn fitting(workflow: Workflow) -> Result<Workflow, Mistakes> {
+    let len = crate::state::encode(&workflow).len();
+    if len <= ENCODED_LEN_MAX {
+        return Ok(workflow);
+    }
+    let line =
+        format!("the workflow has {len} bytes with its defaults written out; at most {ENCODED_LEN_MAX} are allowed");
+    Err(Mistakes(vec![line]))
 }
 
 /// One line for an error of the TOML reader, which prints several.
