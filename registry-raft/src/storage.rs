@@ -18,6 +18,8 @@ mod queue;
 mod record;
 mod recover;
 mod segment;
+#[cfg(test)]
+pub(crate) mod sim;
 mod snapshot;
 mod stamp;
 mod view;

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Zeros are written in pieces of at most this many bytes.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// The segment that frames are written to.
 #[derive(Debug)]

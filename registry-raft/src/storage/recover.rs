@@ -178,10 +178,8 @@ fn check_sealed(file: &NamedFile, end: &End, expected: u32) -> Result<()> {
 
 /// Every record that is not purged must be there.
 fn check_complete(head: &Head, places: &mut Places, last: &Loaded, oldest: Option<u64>) -> Result<()> {
-    if head.purged.is_some() || places.front() < head.first() {
-        if let Some(purged) = head.first().checked_sub(1) {
-            places.apply(Placed::Purged(purged));
-        }
+    if let Some(purged) = head.first().checked_sub(1) {
+        places.apply(Placed::Purged(purged));
     }
     if places.front() == head.first() {
         return Ok(());

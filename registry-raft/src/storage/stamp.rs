@@ -57,7 +57,7 @@ pub(super) fn examine(
         return Ok(Directory::Stamped(stamp));
     }
     let begun = names.iter().any(|name| name == STAMP_BEGUN);
-    if let Some(foreign) = names.iter().find(|name| !is_tolerated(name) && !(begun && is_ours(name))) {
+    if let Some(foreign) = names.iter().find(|name| !(is_tolerated(name) || begun && is_ours(name))) {
         return Err(StorageError::Refused(format!(
             "the data directory is not empty and not a data directory of a registry: it contains {foreign:?}"
         )));
@@ -145,8 +145,8 @@ fn decode(bytes: &[u8], name: &str) -> Result<Stamp> {
         return Err(damaged("the checksum is wrong"));
     }
     let field = |key: &str| {
-        let values = content.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
-        values.last().ok_or_else(|| damaged(&format!("{key} is missing")))
+        let mut values = content.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+        values.next_back().ok_or_else(|| damaged(&format!("{key} is missing")))
     };
     let format: u32 = field("format")?.parse().map_err(|_not_a_number| damaged("the format makes no sense"))?;
     if format != DIRECTORY_FORMAT {

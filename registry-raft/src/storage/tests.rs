@@ -1,6 +1,12 @@
 //! What the storage promises, shown on memory, on a simulated disk that fails, and on real files.
 
 mod behaviour;
+mod crash;
+mod damage;
+mod directory;
+mod faults;
+mod killed;
+mod script;
 
 use std::sync::{
     Arc, Mutex,
