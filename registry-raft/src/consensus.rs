@@ -29,6 +29,7 @@ mod status;
 mod succession;
 mod types;
 mod view;
+mod watchdog;
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use openraft::impls::OneshotResponder;
@@ -65,7 +67,7 @@ use self::shared::Shared;
 use self::types::Command;
 use self::view::Published;
 use crate::proto;
-use crate::storage::Storage;
+use crate::storage::{Log, Storage};
 use crate::timing::Timing;
 
 /// What a member starts from.
@@ -151,11 +153,13 @@ impl Consensus {
             connector,
             published,
             admitted: watch::Sender::new(false),
+            handed_over: AtomicU64::new(0),
+            gone: Mutex::default(),
             fatal: watch::Sender::new(None),
             stopping,
             tasks: TaskTracker::new(),
         });
-        let leadership = spawn_tasks(&shared, members, meter, compaction);
+        let leadership = spawn_tasks(&shared, members, meter, compaction, storage.log().clone());
         Ok(Self { shared, leadership, storage, _stop_on_drop: guard })
     }
 
@@ -217,7 +221,10 @@ impl Consensus {
     }
 
     /// Until when this member may act as the leader without asking anybody: the time at which a quorum was last asked
-    /// and answered, plus the lease. `None` unless it leads and was confirmed.
+    /// and answered, plus the lease. `None` unless it leads, was confirmed, and has not asked another to lead.
+    ///
+    /// Good for duties that a new leader makes up for, such as taking heartbeats. No read relies on it: survivors that
+    /// are told by the network, falsely, that this process is gone do not wait for the end of its lease.
     pub(crate) fn confirmed_until(&self) -> Option<Instant> {
         status::confirmed_until(&self.shared)
     }
@@ -250,13 +257,12 @@ impl Consensus {
     ///
     /// [`TransferError`]; if nobody took over in time, an election decides who leads next.
     pub(crate) async fn transfer_leadership(&self) -> Result<(), TransferError> {
-        let metrics = self.shared.metrics();
-        let progress = metrics.replication.ok_or(TransferError::NotLeader)?;
-        let voters = metrics.membership_config.voter_ids().collect::<Vec<_>>();
-        let candidates = progress.into_iter().filter(|(id, _)| *id != self.shared.identity.node && voters.contains(id));
-        let (successor, _) = candidates.max_by_key(|(_, matched)| *matched).ok_or(TransferError::NoSuccessor)?;
-        let stopped = |_| TransferError::NotLeader;
-        self.shared.core.trigger().transfer_leader(successor).await.map_err(stopped)?;
+        let term = self.leadership.borrow().term;
+        if !self.leadership.borrow().leading {
+            return Err(TransferError::NotLeader);
+        }
+        let successor = self.shared.successor().ok_or(TransferError::NoSuccessor)?;
+        self.shared.hand_over(term, successor).await.map_err(|_stopped| TransferError::NotLeader)?;
         let mut leadership = self.leadership.clone();
         let handed_over = leadership.wait_for(|now| !now.leading && now.leader.is_some());
         match tokio::time::timeout(self.shared.timing.election_timeout_max * 2, handed_over).await {
@@ -302,6 +308,7 @@ fn spawn_tasks(
     members: BTreeMap<u64, String>,
     meter: Arc<AppendMeter>,
     compaction: CompactionPolicy,
+    log: Log,
 ) -> watch::Receiver<Leadership> {
     let (sender, leadership) = watch::channel(Leadership::default());
     let births = Arc::new(Births::default());
@@ -310,6 +317,7 @@ fn spawn_tasks(
     shared.spawn(leadership::watch_core(shared.clone()));
     shared.spawn(succession::watch_peers(shared.clone(), births.clone(), configured));
     shared.spawn(registrar::keep_register(shared.clone(), births, leadership.clone()));
+    shared.spawn(watchdog::watch_disk(shared.clone(), log));
     shared.spawn(compaction::compact(shared.clone(), meter, compaction));
     shared.spawn(formation::take_part(shared.clone(), members));
     leadership

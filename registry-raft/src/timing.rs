@@ -34,6 +34,8 @@ pub(crate) struct Timing {
     pub(crate) snapshot_timeout: Duration,
     /// How often the size of the log is looked at.
     pub(crate) compaction_check: Duration,
+    /// A leader whose disk has not finished a write for so long lets another one lead.
+    pub(crate) disk_stall: Duration,
     /// How long a member without a past waits for peers to answer before it goes on with those that did.
     pub(crate) formation_grace: Duration,
 }
@@ -51,6 +53,7 @@ impl Timing {
     /// - `succession_stagger` 60 ms: several rounds of votes with an fsync each.
     /// - `snapshot_timeout` 60 s: 500 MB at 100 Mbit/s, with room.
     /// - `compaction_check` 1 s: at 100 MB/s the limit of 64 MiB is overrun by no more than once its size.
+    /// - `disk_stall` 2 s: far longer than a flush takes on a disk that works, and with an election well within 5 s.
     /// - `formation_grace` 3 s: members of a new group are started within seconds of each other.
     pub(crate) const fn lan() -> Self {
         Self {
@@ -66,6 +69,7 @@ impl Timing {
             succession_stagger: Duration::from_millis(60),
             snapshot_timeout: Duration::from_secs(60),
             compaction_check: Duration::from_secs(1),
+            disk_stall: Duration::from_secs(2),
             formation_grace: Duration::from_secs(3),
         }
     }
@@ -88,6 +92,7 @@ impl Timing {
             succession_stagger: Duration::from_millis(1000),
             snapshot_timeout: Duration::from_secs(600),
             compaction_check: Duration::from_secs(1),
+            disk_stall: Duration::from_secs(10),
             formation_grace: Duration::from_secs(10),
         }
     }

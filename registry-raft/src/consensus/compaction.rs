@@ -18,13 +18,13 @@ pub(crate) struct CompactionPolicy {
     pub(crate) entries: u64,
     /// Since the first entry after the last snapshot. Default 1 h.
     pub(crate) age: Duration,
-    /// Entries in the snapshot that stay in the log, for members that are a little behind. Default 5000.
+    /// Entries in the snapshot that stay in the log, for members that are a little behind. Default 1000.
     pub(crate) entries_kept: u64,
 }
 
 impl Default for CompactionPolicy {
     fn default() -> Self {
-        Self { bytes: 64 << 20, entries: 100_000, age: Duration::from_secs(3600), entries_kept: 5000 }
+        Self { bytes: 64 << 20, entries: 100_000, age: Duration::from_secs(3600), entries_kept: 1000 }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Where a member stands, for operators and for the leader's own duties.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::{Instant as _, ServerState};
 use tokio::time::Instant;
 
@@ -84,9 +86,11 @@ pub(crate) fn status(shared: &Shared) -> ConsensusStatus {
 
 /// See [`Consensus::confirmed_until`](super::Consensus::confirmed_until).
 pub(crate) fn confirmed_until(shared: &Shared) -> Option<Instant> {
-    use openraft::async_runtime::watch::WatchReceiver;
     let server = shared.server_metrics();
     if server.state != ServerState::Leader || shared.fatal.borrow().is_some() {
+        return None;
+    }
+    if shared.handed_over.load(Ordering::SeqCst) >= server.vote.leader_id.term {
         return None;
     }
     let now = Instant::now();

@@ -14,18 +14,19 @@
 //!                                                -> settle + rank * stagger -> pre-vote -> vote -> new leader
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
 use metrics::counter;
+use openraft::async_runtime::watch::WatchReceiver;
 use openraft::raft::TransferLeaderRequest;
 
 use super::dial::Peer;
 use super::formation::lost_data;
 use super::registrar::Births;
 use super::replication::backoff;
-use super::shared::Shared;
+use super::shared::{Listening, Shared};
 use crate::proto;
 
 /// Watches one peer for as long as the member lives.
@@ -58,12 +59,16 @@ enum Parted {
 async fn attend(shared: &Arc<Shared>, births: &Births, id: u64) -> Parted {
     let peer = match shared.connector.connect(id).await {
         Ok(peer) => peer,
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Parted::Gone,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            shared.note_gone(id, Listening::Nobody);
+            return Parted::Gone;
+        }
         Err(error) => {
             tracing::debug!(member = shared.identity.node, peer = id, %error, "a peer is not reached");
             return Parted::Unreachable;
         }
     };
+    shared.note_gone(id, Listening::Somebody);
     match listen(shared, births, peer, id).await {
         Some(()) => Parted::Lost,
         None => Parted::Unreachable,
@@ -108,8 +113,8 @@ async fn succeed(shared: &Arc<Shared>, gone: u64) {
     if shared.core.handle_transfer_leader(release).await.is_err() {
         return;
     }
-    let survivors = metrics.membership_config.voter_ids().filter(|id| *id != gone).collect::<Vec<_>>();
-    let Some(rank) = survivors.iter().position(|id| *id == shared.identity.node) else {
+    let mut survivors = metrics.membership_config.voter_ids().filter(|id| *id != gone && !shared.is_gone(*id));
+    let Some(rank) = survivors.position(|id| id == shared.identity.node) else {
         return;
     };
     tracing::info!(member = shared.identity.node, leader = gone, rank, "the leader's process is gone");
@@ -123,9 +128,8 @@ async fn succeed(shared: &Arc<Shared>, gone: u64) {
 
 /// Starts a watch over every member that the group has, now and later.
 pub(crate) async fn watch_peers(shared: Arc<Shared>, births: Arc<Births>, configured: Vec<u64>) {
-    use openraft::async_runtime::watch::WatchReceiver;
     let mut metrics = shared.core.server_metrics();
-    let mut watched = BTreeMap::new();
+    let mut watched = BTreeSet::new();
     loop {
         let members = metrics.borrow_watched().membership_config.clone();
         for (id, member) in members.nodes() {
@@ -133,7 +137,9 @@ pub(crate) async fn watch_peers(shared: Arc<Shared>, births: Arc<Births>, config
         }
         let ids = members.nodes().map(|(id, _)| *id).chain(configured.iter().copied());
         for id in ids.filter(|id| *id != shared.identity.node) {
-            watched.entry(id).or_insert_with(|| shared.spawn(watch_peer(shared.clone(), births.clone(), id)));
+            if watched.insert(id) {
+                shared.spawn(watch_peer(shared.clone(), births.clone(), id));
+            }
         }
         if metrics.changed().await.is_err() {
             return;

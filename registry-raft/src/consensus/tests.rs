@@ -1,6 +1,7 @@
 //! Members that replicate over real sockets, and what must hold of them.
 
 mod cluster;
+mod disk;
 mod election;
 mod identity;
 mod replication;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::cluster::{Cluster, TIMING, within};
+use crate::consensus::ProposeError;
 
 /// Kills the leader; gives the next one and how long that took.
 async fn kill_leader(cluster: &mut Cluster) -> (u64, Duration) {
@@ -91,4 +92,71 @@ async fn leadership_is_handed_over_on_request() {
     let next = cluster.leader_among(&others).await;
     within(cluster.write(next)).await.unwrap();
     assert_eq!(cluster.clients_of(next).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_is_refused_by_a_living_leader_deposes_nobody() {
+    let cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    let misled = (1..=3).find(|id| *id != leader).unwrap();
+    cluster.caught_up(misled, leader).await;
+    let term = cluster.member(leader).status().term;
+    let dials = cluster.board.dials(misled, leader);
+
+    cluster.board.refuse(misled, leader);
+    // Each refused dial makes it stand for election; there are many before its election timeout has passed twice.
+    let mut leadership = cluster.member(misled).leadership();
+    let raised = leadership.wait_for(|now| now.term != term);
+    assert!(tokio::time::timeout(TIMING.election_timeout_max * 2, raised).await.is_err(), "the term was raised");
+
+    assert!(cluster.board.dials(misled, leader) > dials + 2, "it was not misled");
+    assert!(cluster.member(leader).leadership().borrow().ready);
+    within(cluster.write(leader)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_member_is_not_dialled_in_a_busy_loop() {
+    let mut cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    let dead = (1..=3).find(|id| *id != leader).unwrap();
+    cluster.caught_up(dead, leader).await;
+    cluster.kill(dead).await;
+    within(cluster.write(leader)).await.unwrap();
+    let before = cluster.board.dials(leader, dead);
+
+    let span = TIMING.election_timeout_max * 3;
+    let mut leadership = cluster.member(leader).leadership();
+    let deposed = tokio::time::timeout(span, leadership.wait_for(|now| !now.leading)).await;
+
+    assert!(deposed.is_err(), "the leader was deposed");
+    let dials = cluster.board.dials(leader, dead) - before;
+    // One for each heartbeat, and as many again for replication and the watch over the peer.
+    let bound = 2 * usize::try_from(span.as_millis() / TIMING.heartbeat.as_millis()).unwrap() + 20;
+    assert!(dials < bound, "{dials} dials in {span:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_hands_over_relies_on_its_lease_no_longer() {
+    let cluster = Cluster::start(3).await;
+    let old = cluster.leader().await;
+    within(cluster.write(old)).await.unwrap();
+    assert!(cluster.member(old).confirmed_until().is_some());
+    // Nobody answers: leadership stays where it is for now, and so does the danger.
+    for id in (1..=3).filter(|id| *id != old) {
+        cluster.board.isolate(id);
+    }
+    let member = cluster.member(old).clone();
+    let transfer = tokio::spawn(async move { member.transfer_leadership().await });
+    let member = cluster.member(old);
+    let refused = within(async {
+        loop {
+            match member.read_index().await {
+                Err(refused) if member.confirmed_until().is_none() => break refused,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await;
+    assert!(matches!(refused, ProposeError::RetryLater | ProposeError::NotLeader(_)), "{refused:?}");
+    assert!(within(transfer).await.unwrap().is_err());
 }

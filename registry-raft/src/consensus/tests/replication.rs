@@ -83,3 +83,24 @@ async fn a_leader_without_quorum_stops_serving_within_its_lease() {
     assert!(until.is_none_or(|until| until <= cut_at + TIMING.election_timeout_max));
     assert!(within(member.read_index()).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_is_unknown_stops_the_member_with_a_reason() {
+    use prost::Message;
+    let cluster = Cluster::start(1).await;
+    let leader = cluster.leader().await;
+    within(cluster.write(leader)).await.unwrap();
+    let unknown =
+        crate::proto::Proposal { command: Some(crate::proto::Command { command: None }), ..Default::default() };
+    let batch = crate::proto::Batch { proposals: vec![unknown] }.encode_to_vec();
+
+    let answer = within(cluster.member(leader).propose(batch.into())).await;
+
+    assert!(matches!(answer, Err(ProposeError::Unknown(_))), "{answer:?}");
+    let reason = within(cluster.member(leader).fatal()).await;
+    assert!(reason.contains("does not know"), "{reason}");
+    let mut leadership = cluster.member(leader).leadership();
+    within(leadership.wait_for(|now| now.fatal.is_some() && !now.leading)).await.unwrap();
+    assert_eq!(cluster.member(leader).confirmed_until(), None);
+    assert!(within(cluster.write(leader)).await.is_err());
+}

@@ -1,6 +1,6 @@
 //! Connections that a test can cut: between two members, or all those of one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -23,6 +23,10 @@ pub(super) struct Switchboard {
 #[derive(Default)]
 struct Board {
     isolated: BTreeSet<u64>,
+    /// Pairs whose dials are refused although the other end lives: a firewall that answers with resets.
+    refused: BTreeSet<(u64, u64)>,
+    /// How often each pair was dialled.
+    dials: BTreeMap<(u64, u64), usize>,
     /// Where each member listens.
     addresses: Vec<(u64, String)>,
     /// Open connections: from, to, and how each is cut.
@@ -47,20 +51,42 @@ impl Switchboard {
         self.inner.lock().unwrap().isolated.remove(&id);
     }
 
-    fn open(&self, from: u64, address: &str) -> Option<CancellationToken> {
+    /// Ends the connections that one member opened to another, and refuses new ones: as if nobody listened there.
+    pub(super) fn refuse(&self, from: u64, to: u64) {
+        let mut board = self.inner.lock().unwrap();
+        board.refused.insert((from, to));
+        board.open.iter().filter(|pair| (pair.0, pair.1) == (from, to)).for_each(|(_, _, cut)| cut.cancel());
+    }
+
+    /// How often one member dialled another.
+    pub(super) fn dials(&self, from: u64, to: u64) -> usize {
+        self.inner.lock().unwrap().dials.get(&(from, to)).copied().unwrap_or_default()
+    }
+
+    fn open(&self, from: u64, address: &str) -> Admission {
         let mut board = self.inner.lock().unwrap();
         let to = board.addresses.iter().find(|(_, known)| known == address).map_or(0, |(id, _)| *id);
+        *board.dials.entry((from, to)).or_default() += 1;
         if board.isolated.contains(&from) || board.isolated.contains(&to) {
-            return None;
+            return Admission::Hangs;
+        }
+        if board.refused.contains(&(from, to)) {
+            return Admission::Refused;
         }
         let cut = CancellationToken::new();
         board.open.push((from, to, cut.clone()));
-        Some(cut)
+        Admission::Open(cut)
     }
 
     pub(super) fn dialer(&self, from: u64, process: CancellationToken) -> Arc<dyn Dialer> {
         Arc::new(BoardDialer { from, board: self.clone(), process })
     }
+}
+
+enum Admission {
+    Open(CancellationToken),
+    Hangs,
+    Refused,
 }
 
 struct BoardDialer {
@@ -72,8 +98,10 @@ struct BoardDialer {
 #[async_trait]
 impl Dialer for BoardDialer {
     async fn dial(&self, address: &str) -> io::Result<Box<dyn Wire>> {
-        let Some(cut) = self.board.open(self.from, address) else {
-            return std::future::pending().await;
+        let cut = match self.board.open(self.from, address) {
+            Admission::Open(cut) => cut,
+            Admission::Hangs => return std::future::pending().await,
+            Admission::Refused => return Err(io::ErrorKind::ConnectionRefused.into()),
         };
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
