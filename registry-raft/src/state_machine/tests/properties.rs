@@ -245,17 +245,20 @@ fn assert_same(machine: &StateMachine, model: &Model) {
 fn log_of(choices: &[Choice]) -> Vec<Proposal> {
     let mut model = Model::new(&SMALL);
     let mut sequences = [0u64; 6];
-    let mut log: Vec<Proposal> = Vec::new();
+    let register = |nonce: u8| {
+        let nonce = vec![nonce].into();
+        Command::RegisterClient(proto::RegisterClient { nonce, label: String::new() })
+    };
+    // Most commands come from identities that exist.
+    let mut log: Vec<Proposal> = (1..=4).map(|nonce| proposal(register(nonce))).collect();
     for choice in choices {
         if choice.again && !log.is_empty() {
             log.push(choice.past.get(&log).clone());
             continue;
         }
-        let register = || {
-            let nonce = vec![choice.value % 6 + 1].into();
-            Command::RegisterClient(proto::RegisterClient { nonce, label: String::new() })
-        };
-        let Some(command) = (if choice.what == 31 { Some(register()) } else { command_of(choice, &model) }) else {
+        let Some(command) =
+            (if choice.what == 31 { Some(register(choice.value % 6 + 1)) } else { command_of(choice, &model) })
+        else {
             continue;
         };
         if choice.what != 31 {
