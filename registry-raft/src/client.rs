@@ -18,6 +18,8 @@ mod links;
 mod pending;
 mod proposer;
 mod router;
+#[cfg(test)]
+mod tests;
 mod timing;
 
 pub(crate) use attempts::Attempts;
