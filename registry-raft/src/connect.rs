@@ -6,9 +6,12 @@ use registry_api::{Effect, Error, ErrorKind, Operation, Result};
 use tokio::time::Instant;
 
 use crate::client::{Group, Links};
-use crate::config::Role;
+use crate::config::{self, CLUSTER_DEFAULT, CompactionSettings, Role, StorageKind, TimingProfile};
+use crate::consensus::CompactionPolicy;
 use crate::convert::BACKEND;
+use crate::member::{DataPlace, Exposure, Member, MemberSettings};
 use crate::registry::Foundation;
+use crate::timing::Timing;
 use crate::{RaftRegistry, RaftSettings};
 
 impl RaftRegistry {
@@ -31,14 +34,49 @@ impl RaftRegistry {
         settings.check()?;
         match settings.role {
             Role::Client => connect_client(&settings).await,
-            Role::Member => Err(Error::new(
-                ErrorKind::Unsupported,
-                Effect::NotApplied,
-                Operation::Connect,
-                BACKEND,
-                "members cannot be started yet",
-            )),
+            Role::Member => connect_member(&settings).await,
         }
+    }
+}
+
+/// Starts a member and puts a registry around it. What the member cannot do as a follower goes to the leader, over the
+/// links that the member itself asks the leader through.
+async fn connect_member(settings: &RaftSettings) -> Result<RaftRegistry> {
+    let member = Member::start(member_settings(settings)).await?;
+    let links = member.links().clone();
+    let foundation = Foundation {
+        group: links.group(),
+        links,
+        timing: settings.timing.client(),
+        label: settings.label.clone().unwrap_or_else(|| format!("member {}", settings.node)),
+        request_timeout: settings.request_timeout,
+        local: Some(member.local()),
+    };
+    Ok(RaftRegistry::start(foundation).owning(member))
+}
+
+fn member_settings(settings: &RaftSettings) -> MemberSettings {
+    let members = settings.targets().into_iter().map(|target| (target.id, target.address)).collect();
+    let CompactionSettings { bytes, entries, age } = settings.compaction;
+    MemberSettings {
+        cluster: settings.cluster.clone().unwrap_or_else(|| CLUSTER_DEFAULT.to_owned()),
+        node: settings.node,
+        listen: settings.listen.clone(),
+        exposure: match settings.exposure {
+            config::Exposure::Loopback => Exposure::Loopback,
+            config::Exposure::Insecure => Exposure::Insecure,
+        },
+        members,
+        data: match settings.storage {
+            StorageKind::Disk => DataPlace::Directory(settings.data_dir()),
+            StorageKind::Memory => DataPlace::Memory,
+        },
+        timing: match settings.timing {
+            TimingProfile::Lan => Timing::lan(),
+            TimingProfile::Wan => Timing::wan(),
+            TimingProfile::Test => Timing::test(),
+        },
+        compaction: CompactionPolicy { bytes, entries, age, ..CompactionPolicy::default() },
     }
 }
 
@@ -49,10 +87,10 @@ async fn connect_client(settings: &RaftSettings) -> Result<RaftRegistry> {
     let registry = RaftRegistry::start(Foundation {
         links: Links::new(Arc::clone(&group), label.clone(), timing),
         group,
-        local: None,
         timing,
         label,
         request_timeout: settings.request_timeout,
+        local: None,
     });
     match registry.reached(Instant::now() + settings.connect_timeout).await {
         Ok(()) => Ok(registry),

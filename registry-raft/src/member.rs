@@ -85,6 +85,11 @@ impl Member {
         LocalMember { id: self.node, boundary: self.boundary() }
     }
 
+    /// The connections over which it asks others.
+    pub(crate) fn links(&self) -> &Links {
+        &self.links
+    }
+
     /// Waits until the member has failed for good, and says why: then the process should end with an error. Never
     /// returns for one that was shut down.
     pub(crate) async fn failed(&self) -> String {

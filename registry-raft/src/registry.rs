@@ -9,6 +9,7 @@ mod session;
 mod watch;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub use self::report::{DeathCertificate, MemberReport, MemberState, RaftStatus};
 use self::session::RoundTrips;
 use crate::client::{ClientTiming, Group, Links, LocalMember, Proposer, Router};
 use crate::convert::BACKEND;
+use crate::member::Member;
 use crate::proto;
 
 /// How long [`RaftRegistry::close`] may take for telling the group that this client is gone.
@@ -39,6 +41,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// [`RaftRegistry::deaths`]). Dropping it ends its tasks without a farewell; [`Registry::close`] is the orderly end.
 pub struct RaftRegistry {
     inner: Arc<Inner>,
+    member: Option<Member>,
 }
 
 /// What the tasks of a registry share.
@@ -57,6 +60,7 @@ pub(crate) struct Inner {
 pub(crate) struct Foundation {
     pub(crate) group: Arc<Group>,
     pub(crate) links: Links,
+    /// The member of this process, if there is one.
     pub(crate) local: Option<LocalMember>,
     pub(crate) timing: ClientTiming,
     pub(crate) label: String,
@@ -84,7 +88,47 @@ impl RaftRegistry {
         inner.tasks.spawn(async move {
             stop.run_until_cancelled(keeper.proposer.keep_alive(timing.keep_client_interval)).await;
         });
-        Self { inner }
+        Self { inner, member: None }
+    }
+
+    /// The registry owns this member, and stops it with itself.
+    pub(crate) fn owning(mut self, member: Member) -> Self {
+        self.member = Some(member);
+        self
+    }
+
+    /// Where the member of this process listens; `None` for a client.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.member.as_ref().map(Member::address)
+    }
+
+    /// Waits until the member of this process has failed for good (its disk, or an entry of a newer version), and says
+    /// why; the process should end then, and its member be repaired. Pending for ever for a client, and for a member
+    /// that is stopped in good order.
+    ///
+    /// # Cancellation
+    ///
+    /// Safe.
+    pub async fn failed(&self) -> String {
+        match &self.member {
+            Some(member) => member.failed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Closes the registry. A member is stopped in good order, within a few seconds: it hands leadership over, answers
+    /// what is under way, says goodbye to its clients and flushes its log. Doing it twice is harmless.
+    ///
+    /// # Cancellation
+    ///
+    /// Goes on when it is called again; dropping the registry then ends what is left at once.
+    pub async fn shutdown(&self) {
+        self.inner.close().await;
+        match &self.member {
+            Some(member) => member.shutdown().await,
+            None => self.inner.router.close().await,
+        }
     }
 
     /// Waits until a member serves this registry; at the deadline, why none does.
@@ -150,7 +194,6 @@ impl Inner {
         // Whoever still gives back a lock or a session gets a moment to do it.
         let _unfinished = tokio::time::timeout(FAREWELL, self.tasks.wait()).await;
         self.proposer.end(Instant::now() + FAREWELL).await;
-        self.router.close().await;
     }
 }
 
@@ -222,7 +265,7 @@ impl Registry for RaftRegistry {
 
     /// For a member, this also stops it: as [`RaftRegistry::shutdown`].
     async fn close(&self) -> Result<()> {
-        self.inner.close().await;
+        self.shutdown().await;
         Ok(())
     }
 }

@@ -43,6 +43,11 @@ impl Links {
         }))
     }
 
+    /// What is known of the group that the links belong to.
+    pub(crate) fn group(&self) -> Arc<Group> {
+        Arc::clone(&self.0.group)
+    }
+
     /// The link to a member at an address.
     pub(crate) fn to(&self, target: &Target) -> Arc<Link> {
         let mut links = self.0.links.lock().unwrap_or_else(PoisonError::into_inner);
