@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{ErrorKind, Key, Operation, RegistryClient, Result, Session, SessionOptions, VALUE_LEN_MAX};
+use crate::{Effect, Error, ErrorKind, Key, Operation, RegistryClient, Result, Session, SessionOptions, VALUE_LEN_MAX};
 
 pub use record::{Incarnation, PRESENCE_HEADER_LEN, PresenceRecord};
 pub use state::{PresenceState, PresenceWatch};
@@ -148,16 +148,16 @@ impl Presence {
         Ok(())
     }
 
-    /// The state now.
+    /// The state now, by the clock: a loss shows at the first look after a freeze.
     #[must_use]
     pub fn state(&self) -> PresenceState {
-        self.states.borrow().clone()
+        self.states().state()
     }
 
     /// Watches the state; begins with the current one.
     #[must_use]
     pub fn states(&self) -> PresenceWatch {
-        PresenceWatch::new(self.states.clone())
+        PresenceWatch::new(self.states.clone(), self.session.clone())
     }
 
     /// Ends the registration: the key is gone when this returns successfully.
@@ -176,7 +176,8 @@ impl Presence {
             Ok(result) => result,
             Err(stopped) => {
                 let message = "the task of the presence was stopped; the key ends with the ttl";
-                Err(self.client.refusal(ErrorKind::Unavailable, Operation::CloseSession, message).with_source(stopped))
+                let (kind, operation) = (ErrorKind::Unavailable, Operation::CloseSession);
+                Err(Error::new(kind, Effect::Unknown, operation, self.client.backend(), message).with_source(stopped))
             }
         }
     }

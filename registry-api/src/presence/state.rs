@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use crate::{Revision, SessionId};
+use crate::{Revision, Session, SessionId};
 
 /// How a presence stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,18 +30,26 @@ pub enum PresenceState {
 #[derive(Clone, Debug)]
 pub struct PresenceWatch {
     states: watch::Receiver<PresenceState>,
+    session: watch::Receiver<Session>,
     told: Option<PresenceState>,
 }
 
 impl PresenceWatch {
-    pub(super) fn new(states: watch::Receiver<PresenceState>) -> Self {
-        Self { states, told: None }
+    pub(super) fn new(states: watch::Receiver<PresenceState>, session: watch::Receiver<Session>) -> Self {
+        Self { states, session, told: None }
     }
 
-    /// The state now.
+    /// The state now, by the clock: a loss shows at the first look after a freeze.
     #[must_use]
     pub fn state(&self) -> PresenceState {
-        self.states.borrow().clone()
+        let state = self.states.borrow().clone();
+        let session = self.session.borrow();
+        match &state {
+            PresenceState::Registered { session: id, .. } if *id == session.id() && !session.is_alive() => {
+                PresenceState::Lost
+            }
+            _ => state,
+        }
     }
 
     /// The next state that this watch has not told yet: the current one at first; `None` when the presence is gone.

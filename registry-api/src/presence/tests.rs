@@ -82,6 +82,7 @@ async fn after_a_loss_it_takes_its_own_key_over_once_and_nobody_sees_a_delete() 
     // The process was frozen; the store still believes in its session.
     bed.clock.jump(TTL);
 
+    assert_eq!(presence.state(), PresenceState::Lost);
     assert_eq!(states.next().await, Some(PresenceState::Lost));
     let Some(PresenceState::Registered { session, .. }) = states.next().await else { panic!("registered again") };
     assert_ne!(session, old);

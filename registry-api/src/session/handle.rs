@@ -65,9 +65,9 @@ impl Drop for Inner {
 
 impl Session {
     pub(crate) async fn open(client: &RegistryClient, options: SessionOptions) -> Result<Self> {
-        let asked_at = client.clock().now();
+        let opened = client.clock().now();
         let grant = client.grant_session(options).await?;
-        let life = Arc::new(Life::new(client.clock().clone(), asked_at.plus(usable(grant.ttl))));
+        let life = Arc::new(Life::new(client.clock().clone(), opened.plus(usable(grant.ttl))));
         let releases = Arc::new(Releases::default());
         let stop = CancellationToken::new();
         let closing = watch::Sender::new(None);
@@ -83,7 +83,7 @@ impl Session {
             }),
         };
         // The task ends with the session: its last handle cancels `stop`.
-        tokio::spawn(Keeper { client: client.clone(), grant, life, releases, stop, closing }.run());
+        tokio::spawn(Keeper { client: client.clone(), grant, opened, life, releases, stop, closing }.run());
         Ok(session)
     }
 

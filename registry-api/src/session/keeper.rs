@@ -7,7 +7,6 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::life::Life;
@@ -19,12 +18,17 @@ use crate::{Error, ErrorKind, Heartbeat, RegistryClient, Result, SessionEnd, Ses
 /// is slower than the interval keeps its session; more than these would only add to its load.
 const IN_FLIGHT_MAX: usize = 4;
 
+/// However short the configured interval is, heartbeats are not sent more often.
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
+
 /// How a session was closed at the backend: `None` until that is known.
 pub(super) type Closing = Option<Result<(), Arc<Error>>>;
 
 pub(super) struct Keeper {
     pub(super) client: RegistryClient,
     pub(super) grant: SessionGrant,
+    /// When the session was asked for: its first ttl counts from there.
+    pub(super) opened: Moment,
     pub(super) life: Arc<Life>,
     pub(super) releases: Arc<Releases>,
     pub(super) stop: CancellationToken,
@@ -34,7 +38,6 @@ pub(super) struct Keeper {
 /// A heartbeat's answer, with the moment from which its ttl counts.
 struct Answer {
     sent: Moment,
-    sent_by_timer: Instant,
     result: Result<Heartbeat>,
 }
 
@@ -57,7 +60,8 @@ impl Keeper {
     /// Returns when the session has ended or shall end.
     async fn keep(&self) {
         let mut interval = self.interval(self.grant.ttl);
-        let mut next = Instant::now() + interval;
+        // On the clock of the deadline: after the machine was suspended, the next heartbeat is due at once.
+        let mut next = self.opened.plus(interval);
         let mut answers = FuturesUnordered::new();
         let mut releasing = FuturesUnordered::new();
         loop {
@@ -69,12 +73,12 @@ impl Keeper {
                     interval = self.interval(answer_ttl(&answer).unwrap_or(self.grant.ttl));
                     next = self.take(answer, next, interval);
                 }
-                () = tokio::time::sleep_until(next), if answers.len() < IN_FLIGHT_MAX => {
+                () = self.life.sleep_until(next), if answers.len() < IN_FLIGHT_MAX => {
                     if !answers.is_empty() {
                         self.life.suspend();
                     }
                     answers.push(self.ask());
-                    next = Instant::now() + interval;
+                    next = self.life.now().plus(interval);
                 }
                 given = self.releases.take() => {
                     releasing.extend(given.into_iter().map(|what| what.until_done(self.client.clone())));
@@ -87,16 +91,16 @@ impl Keeper {
     /// The moment is taken before anything is sent: what the backend grants counts from later than that.
     fn ask(&self) -> BoxFuture<'static, Answer> {
         let (client, session) = (self.client.clone(), self.grant.id);
-        let (sent, sent_by_timer) = (self.life.now(), Instant::now());
-        Box::pin(async move { Answer { sent, sent_by_timer, result: client.heartbeat(session).await } })
+        let sent = self.life.now();
+        Box::pin(async move { Answer { sent, result: client.heartbeat(session).await } })
     }
 
     /// Takes an answer in and returns when to ask next.
-    fn take(&self, answer: Answer, next: Instant, interval: Duration) -> Instant {
+    fn take(&self, answer: Answer, next: Moment, interval: Duration) -> Moment {
         match answer.result {
             Ok(heartbeat) => {
                 self.life.confirm(answer.sent.plus(usable(heartbeat.ttl)));
-                next.min(answer.sent_by_timer + interval)
+                next.min(answer.sent.plus(interval))
             }
             Err(error) if *error.kind() == ErrorKind::SessionEnded => {
                 self.life.end(SessionEnd::Expired);
@@ -105,14 +109,15 @@ impl Keeper {
             Err(error) => {
                 tracing::debug!(session = %self.grant.id, %error, "heartbeat failed");
                 self.life.suspend();
-                next.min(Instant::now() + retry_pause(interval))
+                next.min(self.life.now().plus(retry_pause(interval)))
             }
         }
     }
 
     fn interval(&self, ttl: Duration) -> Duration {
         let third = ttl / 3;
-        self.client.options().heartbeat_interval.map_or(third, |configured| configured.min(third))
+        let configured = self.client.options().heartbeat_interval.unwrap_or(third);
+        configured.max(INTERVAL_MIN).min(third)
     }
 }
 

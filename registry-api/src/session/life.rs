@@ -70,6 +70,10 @@ impl Life {
         self.clock.now()
     }
 
+    pub(crate) async fn sleep_until(&self, at: Moment) {
+        sleep_until(&*self.clock, at).await;
+    }
+
     /// The state at this moment, by the clock.
     pub(crate) fn state(&self) -> SessionState {
         let status = self.look();

@@ -114,6 +114,16 @@ async fn a_freeze_shorter_than_the_deadline_is_harmless() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_heartbeat_that_came_due_while_the_machine_was_suspended_is_sent_at_once() {
+    let bed = Testbed::new();
+    let session = bed.session().await;
+    // Timers stood still: by them alone the next heartbeat would come a third of the ttl from here, too late.
+    bed.clock.jump(TTL * 3 / 4);
+    tokio::time::sleep(TTL).await;
+    assert_eq!(session.state(), SessionState::Connected);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_the_backend_ended_is_expired() {
     let bed = Testbed::new();
     let session = bed.session().await;
