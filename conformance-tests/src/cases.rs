@@ -1,14 +1,20 @@
 //! Every case of the suite, by group.
 
+mod cluster;
+mod connection;
 mod deletion;
+mod durable;
+mod election;
 mod ephemeral;
 mod expiry;
 mod guard;
 mod keys;
 mod listing;
 mod lock;
+mod mirror;
 mod namespace;
 mod preconditions;
+mod presence;
 mod reads;
 mod resume;
 mod session;
@@ -35,6 +41,12 @@ pub fn all() -> Vec<Case> {
         resume::cases(),
         lock::cases(),
         guard::cases(),
+        election::cases(),
+        presence::cases(),
+        mirror::cases(),
+        connection::cases(),
+        durable::cases(),
+        cluster::cases(),
     ]
     .concat()
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::cable::{Cable, Cabled};
 use crate::saboteur::{Sabotaged, Saboteur};
 use crate::stall::StallMeter;
-use crate::{Broken, Cluster, Fault, Outcome, Timing};
+use crate::{Broken, Cluster, Fault, Harness, Outcome, Timing};
 
 /// How many ready tasks in a row stand between an event in a backend and the moment a case sees it, at most: what a
 /// verdict about lateness allows for a machine that was measured to be slow.
@@ -31,6 +31,7 @@ struct World {
     timing: Timing,
     prefix: String,
     seed: u64,
+    members: usize,
     saboteur: Option<Arc<dyn Saboteur>>,
     stall: StallMeter,
 }
@@ -43,16 +44,40 @@ impl std::fmt::Debug for ClusterRef {
     }
 }
 
+/// What a harness says of its clusters.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// The durations of the backend.
+    pub timing: Timing,
+    /// How many members a cluster has.
+    pub members: usize,
+}
+
+impl Terms {
+    /// The terms of this harness.
+    #[must_use]
+    pub fn of(harness: &dyn Harness) -> Self {
+        Self { timing: harness.timing(), members: harness.members() }
+    }
+}
+
 impl Context {
     pub(crate) fn new(
         cluster: Arc<dyn Cluster>,
-        timing: Timing,
+        terms: Terms,
         seed: u64,
         saboteur: Option<Arc<dyn Saboteur>>,
         stall: StallMeter,
     ) -> Self {
         let prefix = format!("/conformance/{}", PREFIXES.fetch_add(1, Ordering::Relaxed));
-        Self(Arc::new(World { cluster: ClusterRef(cluster), timing, prefix, seed, saboteur, stall }))
+        let Terms { timing, members } = terms;
+        Self(Arc::new(World { cluster: ClusterRef(cluster), timing, prefix, seed, members, saboteur, stall }))
+    }
+
+    /// How many members the cluster has.
+    #[must_use]
+    pub fn members(&self) -> usize {
+        self.0.members
     }
 
     /// The durations of the backend.

@@ -39,7 +39,7 @@ pub use broken::{Broken, Outcome};
 pub use cable::Cable;
 pub use case::{Body, Case};
 pub use cases::all as all_cases;
-pub use context::Context;
+pub use context::{Context, Terms};
 pub use guarantee::Guarantee;
 pub use harness::{Cluster, Fault, Harness};
 pub use runner::{run, run_case};

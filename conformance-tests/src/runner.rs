@@ -9,11 +9,12 @@ use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
 use tokio::runtime::{Handle, Runtime};
 use tokio::time::Instant;
 
+use crate::context::Terms;
 use crate::plan::{Plan, Ready, Verdict};
 use crate::report::{CaseReport, Recorder};
 use crate::saboteur::Saboteur;
 use crate::stall::StallMeter;
-use crate::{Broken, Case, Cluster, Context, Guarantee, Harness, Outcome, Timing, cases};
+use crate::{Broken, Case, Cluster, Context, Guarantee, Harness, Outcome, cases};
 
 /// How many cases run at once: nearly all of them only wait.
 const PARALLEL: usize = 24;
@@ -55,7 +56,7 @@ pub fn run(harnesses: Vec<Arc<dyn Harness>>) -> ExitCode {
 pub async fn run_case(
     case: &Case,
     cluster: Arc<dyn Cluster>,
-    timing: Timing,
+    terms: Terms,
     seed: u64,
     saboteur: Option<Arc<dyn Saboteur>>,
 ) -> Outcome {
@@ -63,7 +64,7 @@ pub async fn run_case(
     let metered = stall.clone();
     tokio::select! {
         never = metered.run() => match never {},
-        outcome = execute(case, Context::new(cluster, timing, seed, saboteur, stall)) => outcome,
+        outcome = execute(case, Context::new(cluster, terms, seed, saboteur, stall)) => outcome,
     }
 }
 
@@ -175,11 +176,11 @@ impl Runner {
                 Ok(Completion::ignored_with(reason))
             }
             Verdict::Together => timed(&handle, &ready.case, &recorder, seed, async {
-                execute(&ready.case, Context::new(cluster, harness.timing(), seed, None, stall)).await
+                execute(&ready.case, Context::new(cluster, Terms::of(&*harness), seed, None, stall)).await
             }),
             Verdict::Alone => timed(&handle, &ready.case, &recorder, seed, async {
                 let own = harness.start().await?;
-                execute(&ready.case, Context::new(own, harness.timing(), seed, None, stall)).await
+                execute(&ready.case, Context::new(own, Terms::of(&*harness), seed, None, stall)).await
             }),
         };
         Trial::ignorable_test(name, body).with_kind(kind)
