@@ -101,6 +101,29 @@ async fn a_waiter_whose_session_ends_is_refused_and_never_gets_a_guard() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_waiter_that_is_cut_off_gives_up_with_its_session() {
+    let bed = Testbed::new();
+    let holder = bed.other_session().await;
+    let guard = holder.lock(&lock_name("/l"), LockWait::Try).await.unwrap();
+    let waiter = bed.session().await;
+    let waiting = tokio::spawn({
+        let waiter = waiter.clone();
+        async move { waiter.lock(&lock_name("/l"), LockWait::Forever).await.map(drop) }
+    });
+    settle().await;
+    bed.registry.set_reachable(Reachability::Silent);
+    assert_eq!(waiter.ended().await, SessionEnd::Presumed);
+    let ended = Instant::now();
+
+    let error = waiting.await.unwrap().unwrap_err();
+
+    assert_eq!((error.kind(), error.effect()), (&ErrorKind::SessionEnded, Effect::Unknown));
+    assert_eq!(ended.elapsed(), Duration::ZERO);
+    assert_eq!(bed.store.usage().waiters, 0);
+    drop(guard);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_holder_knows_of_the_loss_before_the_next_one_holds_the_lock() {
     let bed = Testbed::new();
     let (first, second) = (bed.session().await, bed.other_session().await);

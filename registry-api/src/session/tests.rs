@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::life::Life;
+use crate::clock::{Clock, TestClock};
 use crate::memory::Reachability;
 use crate::testbed::{TTL, Testbed, key, settle};
 use crate::{Effect, ErrorKind, Event, Scope, SessionEnd, SessionOptions, SessionState};
@@ -54,6 +56,31 @@ async fn the_deadline_counts_from_when_the_heartbeat_was_sent() {
 
     let deadline_after = asked.elapsed() + session.deadline().remaining();
     assert!(deadline_after < TTL, "granted 3 s after it was asked for, it counts from the asking: {deadline_after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_counts_from_when_its_heartbeat_was_sent() {
+    let bed = Testbed::new();
+    let opened = Instant::now();
+    let session = bed.session().await;
+    bed.registry.set_reachable(Reachability::Silent);
+    tokio::time::sleep(TTL / 2).await;
+    bed.registry.set_reachable(Reachability::Reachable);
+    settle().await;
+
+    let deadline_after = opened.elapsed() + session.deadline().remaining();
+
+    assert!(deadline_after > TTL, "the heartbeat was confirmed: {deadline_after:?}");
+    assert!(deadline_after < TTL + TTL / 3, "sent after a third of the ttl, it counts from there: {deadline_after:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_after_the_deadline_does_not_revive_even_if_nobody_looked_before() {
+    let clock = TestClock::new();
+    let life = Life::new(clock.clone(), clock.now().plus(TTL));
+    clock.jump(TTL);
+    life.confirm(clock.now().plus(TTL));
+    assert_eq!(life.state(), SessionState::Ended(SessionEnd::Presumed));
 }
 
 #[tokio::test(start_paused = true)]
