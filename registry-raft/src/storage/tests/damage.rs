@@ -93,6 +93,27 @@ fn an_unreadable_frame_before_one_that_knows_it_was_on_disk_is_refused() {
 }
 
 #[test]
+fn what_survived_behind_a_torn_frame_does_not_come_back_when_its_place_is_written_again() {
+    let disk = SimDisk::default();
+    let storage = open(&disk).expect("opens");
+    let group = (0..3).map(|index| record(index, 1, "same size")).collect();
+    durable(|done| storage.log().append(group, done)).expect("appended");
+    disk.stop();
+    let torn = disk.after_power_loss(Survives::Nothing);
+    let length = frame::frame_length(&Body::Record(record(0, 1, "same size")));
+    torn.flip(&newest_segment(&disk), SEGMENT_HEADER as usize + length, 0);
+
+    let storage = open(&torn).expect("a torn group is cut");
+    assert_eq!(payloads(storage.log()).len(), 1);
+    durable(|done| storage.log().append(vec![record(1, 2, "size same")], done)).expect("appended");
+    torn.stop();
+    let storage = open(&torn.after_power_loss(Survives::Nothing)).expect("opens");
+
+    let found: Vec<(u64, u64)> = payloads(storage.log()).iter().map(|(index, term, _)| (*index, *term)).collect();
+    assert_eq!(found, [(0, 1), (1, 2)]);
+}
+
+#[test]
 fn a_missing_or_shortened_file_is_refused_unless_it_is_the_newest_segment() {
     let (disk, held) = closed();
     let newest = newest_segment(&disk);
