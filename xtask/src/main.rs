@@ -1,5 +1,6 @@
 //! The project's own tasks, run as `cargo xtask <task>`.
 
+mod bench;
 mod command;
 mod conformance;
 mod demo;
@@ -25,6 +26,8 @@ enum Task {
     Test,
     /// A whole scheduler as separate processes: a master and a worker are killed, the work is done exactly once.
     Demo(demo::Options),
+    /// Figures of three durable members on this machine: throughput, failover, memory, calm under load.
+    Bench(bench::Options),
     /// Checks what no compiler checks: sizes, names, sleeps in tests, who depends on whom.
     Tidy,
     /// Formats, and applies what clippy can fix by itself.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Test => test::run_all(),
         Task::Demo(options) => demo::show(&options),
+        Task::Bench(options) => bench::measure(&options),
         Task::Tidy => tidy::run(),
         Task::Fix => test::fix(),
         Task::Conformance(options) => conformance::run_suite(&options),
