@@ -1,6 +1,8 @@
 //! The client handle: what applications call, with input checked once and every call measured.
 
 mod measure;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::sync::Arc;

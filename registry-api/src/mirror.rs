@@ -16,7 +16,8 @@ use crate::{Effect, Entry, Error, ErrorKind, Key, Operation, RegistryClient, Res
 
 pub use changes::{MirrorChange, MirrorChanges};
 
-/// How many changes a reader of [`Mirror::changes`] may be behind before it is told to look at everything again.
+/// How many changes a reader of [`Mirror::changes`] may be behind before it is told to look at everything again. While a
+/// reader is behind, the values of the changes that it has not read stay in memory.
 pub const MIRROR_CHANGES_MAX: usize = 1024;
 
 /// A live local copy of a scope: a subscription applied to a map. Clones are the same mirror; it ends with the last one.

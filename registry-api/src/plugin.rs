@@ -92,9 +92,9 @@ impl Plugins {
     fn unknown_backend(&self, name: &str, settings: &Figment) -> Error {
         let source = settings::source_of(settings, "registry", "backend");
         let known: Vec<_> = self.names().collect();
-        let nearest = nearest(name, known.iter().copied()).map(|near| format!("; did you mean {near:?}?"));
+        let nearest = nearest(name, known.iter().copied()).map(|near| format!(": did you mean {near:?}?"));
         let message = format!(
-            "unknown backend {name:?} ({source}){}; known backends: {}",
+            "unknown backend {name:?} ({source}){}; the known ones are: {}",
             nearest.unwrap_or_default(),
             known.join(", ")
         );

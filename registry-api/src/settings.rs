@@ -74,6 +74,7 @@ impl RegistrySettings {
     pub fn read(figment: &Figment, sections: &[&str]) -> Result<Self> {
         let known: Vec<_> = KNOWN.iter().chain(sections).copied().collect();
         let raw: Raw = extract(figment, "registry", &known)?;
+        extract::refuse_scalars(figment, "registry", sections)?;
         let namespace = match raw.namespace.as_deref() {
             None | Some("" | "/") => None,
             Some(text) => Some(Key::parse(text).map_err(|error| refusal(format!("namespace: {error}")))?),

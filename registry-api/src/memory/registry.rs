@@ -17,9 +17,9 @@ use super::stream::EventStream;
 use super::waiting::{Waiting, closed};
 use crate::{
     Capability, Committed, ConnectionWatch, DeleteOptions, Deleted, Effect, Error, ErrorKind, Heartbeat, Key,
-    ListOptions, Listing, LockGrant, LockName, LockRequest, LockStatus, Lookup, Mutation, Operation, PutOptions,
-    ReadLevel, Registry, Result, Revision, Scope, SessionGrant, SessionId, SessionOptions, SubscribeFrom, Subscription,
-    Support, Transaction,
+    ListOptions, Listing, LockGrant, LockName, LockRequest, LockStatus, LockWait, Lookup, Mutation, Operation,
+    PutOptions, ReadLevel, Registry, Result, Revision, Scope, SessionGrant, SessionId, SessionOptions, SubscribeFrom,
+    Subscription, Support, Transaction,
 };
 
 /// The name of this backend.
@@ -81,12 +81,24 @@ impl MemoryRegistry {
     }
 }
 
-/// The error of a request whose answer did not come: what only reads was surely not applied.
+impl MemoryRegistry {
+    /// A request that waits for a lock waits no longer for the way to it.
+    async fn reach_in_time(&self, wait: LockWait) -> Result<()> {
+        let reach = self.reach(Operation::Acquire);
+        match wait {
+            LockWait::AtMost(longest) => tokio::time::timeout(longest, reach)
+                .await
+                .unwrap_or_else(|_elapsed| Err(Failure::lock_timeout().into_error(Operation::Acquire))),
+            LockWait::Try | LockWait::Forever => reach.await,
+        }
+    }
+}
+
+/// The error of a request whose answer did not come: what only reads was surely not applied. A heartbeat that arrived did
+/// prolong its session.
 fn unanswered(operation: Operation) -> Error {
     let effect = match operation {
-        Operation::Get | Operation::List | Operation::InspectLock | Operation::Subscribe | Operation::Heartbeat => {
-            Effect::NotApplied
-        }
+        Operation::Get | Operation::List | Operation::InspectLock | Operation::Subscribe => Effect::NotApplied,
         _ => Effect::Unknown,
     };
     Error::new(ErrorKind::DeadlineExceeded, effect, operation, BACKEND, "no answer within the request timeout")
@@ -164,7 +176,7 @@ impl Registry for MemoryRegistry {
 
     async fn acquire(&self, request: LockRequest) -> Result<LockGrant> {
         let asked = Instant::now();
-        self.reach(Operation::Acquire).await?;
+        self.reach_in_time(request.wait).await?;
         if self.link.reachability() == Reachability::AnswersLost {
             // Nobody would know of the grant, so there is none.
             return Err(unanswered(Operation::Acquire));

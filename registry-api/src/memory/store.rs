@@ -1,5 +1,6 @@
 //! The store that several clients share.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -121,11 +122,17 @@ impl MemoryStore {
     }
 }
 
-#[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
     links: Mutex<Links>,
     expiry: Expiry,
+}
+
+/// Shows none of the store's values.
+impl fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Shared").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]

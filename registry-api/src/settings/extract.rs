@@ -40,6 +40,18 @@ pub fn extract<T: DeserializeOwned>(figment: &Figment, section: &str, known: &[&
     figment.extract().map_err(|error| refusal(told(figment, section, &error)))
 }
 
+/// Refuses a section that is something else than a table.
+pub(super) fn refuse_scalars(figment: &Figment, section: &str, tables: &[&str]) -> Result<()> {
+    for name in tables {
+        let Ok(value) = figment.find_value(name) else { continue };
+        if value.as_dict().is_none() {
+            let source = source_of(figment, section, name);
+            return Err(refusal(format!("{name} in [{section}] ({source}) has to be a section: [{section}.{name}]")));
+        }
+    }
+    Ok(())
+}
+
 /// Where a key of a section was set, for messages: the file, the environment variable, or the default.
 #[must_use]
 pub fn source_of(figment: &Figment, section: &str, key: &str) -> String {

@@ -69,6 +69,11 @@ fn an_unknown_key_is_refused_with_the_nearest_one() {
 }
 
 #[test]
+fn a_backend_is_configured_by_a_section_and_not_by_a_value() {
+    assert_names(&refused("backend = \"raft\"\nraft = 3"), &["raft", "has to be a section: [registry.raft]"]);
+}
+
+#[test]
 fn sections_of_other_backends_may_stay_where_they_are() {
     assert!(read("backend = \"raft\"\n[etcd]\nendpoints = []").is_ok());
 }
@@ -151,7 +156,7 @@ async fn an_unknown_backend_is_refused_with_the_known_ones() {
     let settings = Figment::from(Toml::string("backend = \"memroy\""));
     let error = Plugins::new().with(MemoryPlugin).connect(settings).await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Configuration);
-    assert_names(&error.to_string(), &["\"memroy\"", "did you mean \"memory\"?", "known backends: memory"]);
+    assert_names(&error.to_string(), &["\"memroy\"", "did you mean \"memory\"?", "the known ones are: memory"]);
 }
 
 #[tokio::test]
