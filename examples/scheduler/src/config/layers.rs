@@ -38,19 +38,18 @@ fn with_defaults(process: Process, figment: Figment) -> Figment {
     if backend.as_deref() != Ok("raft") {
         return figment;
     }
-    let figment = if process == Process::Master {
-        figment
-            .join(Serialized::default("registry.raft.role", "member"))
-            .join(Serialized::default("registry.raft.data_dir", "data/master"))
-    } else {
-        figment.join(Serialized::default("registry.raft.role", "client"))
-    };
-    figment.join(Serialized::default("registry.raft.members", ["1@127.0.0.1:7001"]))
+    match process {
+        Process::Master => figment.join(Serialized::default("registry.raft.role", "member")),
+        Process::Worker | Process::Api | Process::Command => figment
+            .join(Serialized::default("registry.raft.role", "client"))
+            .join(Serialized::default("registry.raft.members", ["1@127.0.0.1:7001"])),
+    }
 }
 
 fn environment(prefix: &str, section: &'static str) -> Env {
-    // `SCHEDULER_LOG` is an option of the command line.
-    Env::prefixed(prefix).ignore(&["log"]).map(move |key| format!("{section}.{key}").into()).split("__")
+    // `SCHEDULER_LOG` is an option of the command line, and `REGISTRY_TEST_*` are addresses for tests.
+    let is_setting = |key: &figment::value::UncasedStr| key != "log" && !key.starts_with("test_");
+    Env::prefixed(prefix).filter(is_setting).map(move |key| format!("{section}.{key}").into()).split("__")
 }
 
 fn parse_assignment(assignment: &str) -> Result<(String, toml::Value), Failure> {

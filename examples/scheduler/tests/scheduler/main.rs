@@ -1,5 +1,12 @@
 //! The scheduler as a whole, in one process: masters and workers on one in-memory store, each through a client of its own.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "the helpers of these tests fail by panicking, as tests do"
+)]
+
 mod bench;
 mod failover;
 mod lost;
