@@ -73,7 +73,11 @@ pub(super) async fn refused(State(shared): State<Shared>) -> Result<Response, Re
     Ok(answer(&reader, views))
 }
 
-pub(super) async fn submit(State(shared): State<Shared>, headers: HeaderMap, body: String) -> Result<Response, Refusal> {
+pub(super) async fn submit(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    body: String,
+) -> Result<Response, Refusal> {
     refuse_unmeant(&headers)?;
     let workflow = Workflow::parse(&body).map_err(|mistakes| {
         Refusal::new(StatusCode::BAD_REQUEST, "the workflow is not valid").with_mistakes(mistakes.lines())

@@ -58,8 +58,8 @@ pub(super) fn check(command: &Check) -> Result<(), Failure> {
 }
 
 fn read_workflow(path: &Path) -> Result<Workflow, Failure> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::new(Code::Failed, format!("{}: {error}", path.display())))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| Failure::new(Code::Failed, format!("{}: {error}", path.display())))?;
     Workflow::parse(&text).map_err(|mistakes| {
         let lines: Vec<_> = mistakes.lines().iter().map(|line| format!("{}: {line}", path.display())).collect();
         Failure::new(Code::Failed, lines.join("\n"))

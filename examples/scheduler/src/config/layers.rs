@@ -132,6 +132,17 @@ mod tests {
     }
 
     #[test]
+    fn every_shipped_configuration_is_valid() {
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let config = Config::load(Process::Master, &Connect { config: Some(path.clone()), ..connect(&[]) });
+            let raft = registry_raft::RaftSettings::read(&config.unwrap().registry.focus("raft"));
+            assert_eq!(raft.unwrap().members.len(), 3, "{}", path.display());
+        }
+    }
+
+    #[test]
     fn a_missing_file_is_refused() {
         let missing = Connect { config: Some("/nowhere/x.toml".into()), ..Connect::default() };
         let line = Config::load(Process::Api, &missing).unwrap_err().to_string();

@@ -3,7 +3,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::indexing_slicing,
     reason = "the helpers of these tests fail by panicking, as tests do"
 )]
 
@@ -11,4 +10,5 @@ mod bench;
 mod failover;
 mod lost;
 mod run;
+mod serving;
 mod submitting;
