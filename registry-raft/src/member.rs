@@ -78,7 +78,7 @@ impl Member {
 
     /// The way in for this process.
     pub(crate) fn boundary(&self) -> Arc<dyn Boundary> {
-        Arc::new(LocalBoundary::new(Arc::clone(&self.service)))
+        Arc::new(LocalBoundary::new(&self.service))
     }
 
     /// The member, as the router of this process takes it.
