@@ -8,10 +8,12 @@ mod election;
 mod ephemeral;
 mod expiry;
 mod guard;
+mod history;
 mod keys;
 mod listing;
 mod lock;
 mod mirror;
+mod model;
 mod namespace;
 mod preconditions;
 mod presence;
@@ -45,6 +47,8 @@ pub fn all() -> Vec<Case> {
         presence::cases(),
         mirror::cases(),
         connection::cases(),
+        model::cases(),
+        history::cases(),
         durable::cases(),
         cluster::cases(),
     ]

@@ -24,6 +24,8 @@ mod cases;
 mod context;
 mod guarantee;
 mod harness;
+mod history;
+mod model;
 mod plan;
 mod process;
 mod refusal;

@@ -279,6 +279,8 @@ async fn the_owner_knows_before_anybody_else(context: Context) -> Outcome {
 
 async fn a_frozen_owner_knows_at_the_first_look(context: Context) -> Outcome {
     let other = context.client().await?;
+    // A reference in this process runs where it is first used: that must not be what freezes.
+    context.long_session(&other).await?;
     let process = Process::start()?;
     let inside = context.clone();
     let (session, guard) = process
@@ -308,6 +310,8 @@ async fn a_frozen_owner_knows_at_the_first_look(context: Context) -> Outcome {
 
 async fn a_freeze_shorter_than_the_ttl_is_harmless(context: Context) -> Outcome {
     let other = context.client().await?;
+    // A reference in this process runs where it is first used: that must not be what freezes.
+    context.long_session(&other).await?;
     let process = Process::start()?;
     let inside = context.clone();
     let ttl = context.timing().session_ttl;

@@ -191,6 +191,3 @@ impl std::fmt::Debug for Batcher {
         formatter.debug_struct("Batcher").finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -11,8 +11,6 @@
 
 mod scopes;
 mod subscription;
-#[cfg(test)]
-mod tests;
 mod watcher;
 
 use std::sync::{Arc, Mutex, PoisonError};

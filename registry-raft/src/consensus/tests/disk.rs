@@ -17,12 +17,8 @@ struct Gate {
 }
 
 impl Gate {
-    fn hang(&self) {
-        *self.hangs.lock().unwrap() = true;
-    }
-
-    fn resume(&self) {
-        *self.hangs.lock().unwrap() = false;
+    fn set(&self, hangs: bool) {
+        *self.hangs.lock().unwrap() = hangs;
         self.changed.notify_all();
     }
 
@@ -120,14 +116,14 @@ async fn a_leader_whose_disk_hangs_lets_another_lead() {
     let others = (1..=3).filter(|id| *id != leader).collect::<Vec<_>>();
 
     let gate = gates[usize::try_from(leader - 1).unwrap()].clone();
-    gate.hang();
+    gate.set(true);
     let member = cluster.member(leader).clone();
     let batch = cluster.batch();
     let stuck = tokio::spawn(async move { member.propose(batch).await });
     let next = cluster.leader_among(&others).await;
 
     within(cluster.write(next)).await.unwrap();
-    gate.resume();
+    gate.set(false);
     // Two of three disks took it, so it may have been acknowledged in time; it must not be lost then.
     let acknowledged = within(stuck).await.unwrap().is_ok();
     cluster.caught_up(leader, next).await;

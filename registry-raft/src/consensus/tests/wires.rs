@@ -12,8 +12,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use crate::consensus::Dialer;
-use crate::consensus::dial::Wire;
+use crate::consensus::{Dialer, Wire};
 
 /// Who may speak to whom.
 #[derive(Clone, Default)]
