@@ -23,7 +23,7 @@ mod tests;
 mod timing;
 
 pub(crate) use attempts::Attempts;
-pub(crate) use group::{Group, Target};
+pub(crate) use group::{Group, Known, Target};
 pub(crate) use home::LocalMember;
 pub(crate) use links::Links;
 pub(crate) use proposer::Proposer;

@@ -9,8 +9,6 @@
 //!                  └ commit ──> apply ──> StateMachine ──> view, ApplyObserver
 //! ```
 
-#![cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the member is about to call it"))]
-
 mod apply;
 mod codec;
 mod compaction;
@@ -50,11 +48,11 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 pub(crate) use self::compaction::CompactionPolicy;
-pub(crate) use self::dial::{Dialer, TcpDialer, Wire};
+pub(crate) use self::dial::{Dialer, TcpDialer};
 pub(crate) use self::identity::{ClusterId, Identity};
 pub(crate) use self::leadership::{LeaderHint, Leadership};
 pub(crate) use self::proposal::{PendingProposal, ProposeError};
-pub(crate) use self::status::{ConsensusStatus, PeerProgress};
+pub(crate) use self::status::ConsensusStatus;
 pub(crate) use self::view::{ApplyObserver, StateView};
 
 use self::apply::StateMachineAdapter;

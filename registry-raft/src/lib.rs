@@ -16,4 +16,4 @@ mod timing;
 
 pub use config::{CompactionSettings, Exposure, MemberAddress, RaftSettings, Role, StorageKind, TimingProfile};
 pub use plugin::RaftPlugin;
-pub use registry::{DeathCertificate, MemberReport, MemberState, RaftRegistry, RaftStatus};
+pub use registry::{DeathCertificate, LeaderReport, LeaderWatch, MemberReport, MemberState, RaftRegistry, RaftStatus};

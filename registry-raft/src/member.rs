@@ -21,6 +21,8 @@ mod observer;
 mod peers;
 mod proposals;
 mod quorum;
+#[cfg(test)]
+mod quorum_fake;
 mod reads;
 mod server;
 mod service;
@@ -35,10 +37,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::limits::STOP_STEP_MAX;
 use self::service::{LocalBoundary, Service};
@@ -58,7 +59,7 @@ pub(crate) struct Member {
     failure: watch::Receiver<Option<String>>,
     /// Tasks of the member itself; those of connections and subscriptions belong to the service.
     tasks: TaskTracker,
-    server: JoinHandle<()>,
+    server: AbortOnDropHandle<()>,
     /// Nothing is accepted any more.
     closing: CancellationToken,
     _stop_on_drop: DropGuard,
@@ -77,7 +78,7 @@ impl Member {
 
     /// The way in for this process.
     pub(crate) fn boundary(&self) -> Arc<dyn Boundary> {
-        Arc::new(LocalBoundary::new(Arc::clone(&self.service)))
+        Arc::new(LocalBoundary::new(&self.service))
     }
 
     /// The member, as the router of this process takes it.

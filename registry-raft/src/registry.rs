@@ -3,6 +3,7 @@
 mod answer;
 mod handover;
 mod keys;
+mod leader;
 mod lock;
 mod report;
 mod session;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::leader::{LeaderReport, LeaderWatch};
 pub use self::report::{DeathCertificate, MemberReport, MemberState, RaftStatus};
 use self::session::RoundTrips;
 use crate::client::{ClientTiming, Group, Links, LocalMember, Proposer, Router};

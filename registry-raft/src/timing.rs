@@ -1,7 +1,5 @@
 //! Timing profiles: every duration of consensus in one place, each with the reason for its value.
 
-#![expect(dead_code, reason = "profiles are chosen by the configuration, which is about to call them")]
-
 use std::time::Duration;
 
 /// Durations that consensus runs by. All of them are measured on monotonic clocks.

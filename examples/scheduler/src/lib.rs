@@ -1,8 +1,11 @@
 //! A workflow scheduler in three roles: masters plan, workers run, API servers show. All of its state is in a registry.
 
+pub mod api;
+pub mod backends;
 pub mod cli;
 pub mod clock;
 pub mod cluster;
+pub mod commands;
 pub mod config;
 pub mod duration;
 pub mod enrol;

@@ -24,6 +24,8 @@ use crate::{
 /// side gives up first (guarantee G7): at that moment, by a clock that also counts the time that the machine was
 /// suspended, the session is [`Ended(Presumed)`](SessionState::Ended), and it never revives.
 ///
+/// Each end is counted in `registry_sessions_ended_total` (label `end`: `closed`, `expired` or `presumed`).
+///
 /// When the last clone is dropped (guards count as clones) the session is closed in the background, with one attempt
 /// that ends within the request timeout. [`close`](Session::close) does the same and tells the result.
 ///

@@ -100,7 +100,7 @@ impl Keeper {
         match answer.result {
             Ok(heartbeat) => {
                 self.life.confirm(answer.sent.plus(usable(heartbeat.ttl)));
-                next.min(answer.sent.plus(interval))
+                next.min(self.life.now().plus(interval))
             }
             Err(error) if *error.kind() == ErrorKind::SessionEnded => {
                 self.life.end(SessionEnd::Expired);

@@ -64,6 +64,11 @@ impl Router {
         Self { group, links, local, timing, home: watched, failure, _keeper: stop.drop_guard() }
     }
 
+    /// What is known of the group, to watch.
+    pub(crate) fn group(&self) -> watch::Receiver<Known> {
+        self.group.watch()
+    }
+
     /// How long this client waits for what.
     pub(crate) fn timing(&self) -> ClientTiming {
         self.timing

@@ -190,3 +190,59 @@ pub(crate) fn snapshot_meta_of(description: proto::SnapshotDescription) -> Resul
         last_membership: StoredMembership::new(description.membership_at.map(log_id_of), membership),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some_membership() -> Membership {
+        let member = |address: &str, birth| Member { address: address.to_owned(), birth };
+        let members = BTreeMap::from([(1, member("a:1", 7)), (2, member("b:1", 0)), (3, member("c:1", u64::MAX))]);
+        Membership::new(vec![BTreeSet::from([1, 2]), BTreeSet::from([2])], members).unwrap()
+    }
+
+    #[test]
+    fn entries_of_every_kind_survive_the_wire() {
+        let payloads = [
+            Payload::Blank,
+            Payload::Normal(Command(bytes::Bytes::from_static(b"batch"))),
+            Payload::Membership(some_membership()),
+        ];
+        for (payload, index) in payloads.into_iter().zip(0..) {
+            let sent = Entry::new(log_id(3, index), payload);
+            let bytes = entry(&sent).encode_to_vec();
+            let received = entry_of(proto::LogEntry::decode(bytes.as_slice()).unwrap()).unwrap();
+            assert_eq!(received, sent);
+        }
+    }
+
+    #[test]
+    fn an_entry_of_an_unknown_kind_is_refused() {
+        let known = entry(&Entry::new(log_id(1, 1), Payload::Blank));
+        for kind in [0, 99] {
+            assert!(entry_of(proto::LogEntry { kind, ..known.clone() }).is_err());
+        }
+    }
+
+    #[test]
+    fn an_append_without_a_leader_and_an_entry_without_a_position_are_refused() {
+        assert!(append_request_of(proto::AppendRequest::default()).is_err());
+        let entry = proto::LogEntry { kind: proto::LogEntryKind::Blank.into(), ..proto::LogEntry::default() };
+        assert!(entry_of(entry).is_err());
+    }
+
+    #[test]
+    fn voters_without_a_record_are_refused() {
+        let voter_sets = vec![proto::VoterSet { ids: vec![1] }];
+        assert!(membership_of(proto::MembershipConfig { voter_sets, members: Vec::new() }).is_err());
+    }
+
+    #[test]
+    fn the_description_of_a_snapshot_survives_storage() {
+        let stored = StoredMembership::new(Some(log_id(1, 0)), some_membership());
+        let meta = SnapshotMeta { last_log_id: Some(log_id(2, 9)), last_membership: stored };
+        let bytes = snapshot_description(&meta).encode_to_vec();
+        let read = proto::SnapshotDescription::decode(bytes.as_slice()).unwrap();
+        assert_eq!(snapshot_meta_of(read).unwrap(), meta);
+    }
+}

@@ -73,7 +73,7 @@ pub(crate) fn status(shared: &Shared) -> ConsensusStatus {
         role: role(metrics.state),
         last_log: metrics.last_log_index,
         committed: index(&metrics.local_committed),
-        applied: index(&metrics.last_applied),
+        applied: shared.published.view().index,
         snapshot: index(&metrics.snapshot),
         purged: index(&metrics.purged),
         voters: metrics.membership_config.voter_ids().collect(),

@@ -191,3 +191,6 @@ impl std::fmt::Debug for Batcher {
         formatter.debug_struct("Batcher").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

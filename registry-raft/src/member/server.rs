@@ -6,9 +6,9 @@ mod listener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -37,7 +37,7 @@ pub(crate) fn serve(
     peers: Routes,
     health: Arc<Health>,
     stop: CancellationToken,
-) -> JoinHandle<()> {
+) -> AbortOnDropHandle<()> {
     let clients = RegistryServer::new(Clients { service: Arc::clone(&service) })
         .max_decoding_message_size(MESSAGE_LEN_MAX)
         .max_encoding_message_size(MESSAGE_LEN_MAX);
@@ -53,11 +53,11 @@ pub(crate) fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .http2_max_pending_accept_reset_streams(Some(32))
         .add_routes(routes);
-    tokio::spawn(async move {
+    AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) = server.serve_with_incoming_shutdown(incoming(listener), stop.cancelled_owned()).await {
             tracing::error!(%error, "the server ended");
         }
-    })
+    }))
 }
 
 /// Clients over streams.

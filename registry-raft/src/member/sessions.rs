@@ -344,3 +344,6 @@ fn count(len: usize) -> f64 {
 fn wall_clock_ms() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, millis)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@
 
 mod scopes;
 mod subscription;
+#[cfg(test)]
+mod tests;
 mod watcher;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -38,19 +38,18 @@ fn with_defaults(process: Process, figment: Figment) -> Figment {
     if backend.as_deref() != Ok("raft") {
         return figment;
     }
-    let figment = if process == Process::Master {
-        figment
-            .join(Serialized::default("registry.raft.role", "member"))
-            .join(Serialized::default("registry.raft.data_dir", "data/master"))
-    } else {
-        figment.join(Serialized::default("registry.raft.role", "client"))
-    };
-    figment.join(Serialized::default("registry.raft.members", ["1@127.0.0.1:7001"]))
+    match process {
+        Process::Master => figment.join(Serialized::default("registry.raft.role", "member")),
+        Process::Worker | Process::Api | Process::Command => figment
+            .join(Serialized::default("registry.raft.role", "client"))
+            .join(Serialized::default("registry.raft.members", ["1@127.0.0.1:7001"])),
+    }
 }
 
 fn environment(prefix: &str, section: &'static str) -> Env {
-    // `SCHEDULER_LOG` is an option of the command line.
-    Env::prefixed(prefix).ignore(&["log"]).map(move |key| format!("{section}.{key}").into()).split("__")
+    // `SCHEDULER_LOG` is an option of the command line, and `REGISTRY_TEST_*` are addresses for tests.
+    let is_setting = |key: &figment::value::UncasedStr| key != "log" && !key.starts_with("test_");
+    Env::prefixed(prefix).filter(is_setting).map(move |key| format!("{section}.{key}").into()).split("__")
 }
 
 fn parse_assignment(assignment: &str) -> Result<(String, toml::Value), Failure> {
@@ -129,6 +128,17 @@ mod tests {
             let line = failure.to_string();
             assert!(line.contains(expected), "{line:?} for {file:?}");
             assert!(!line.contains('\n'), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn every_shipped_configuration_is_valid() {
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let config = Config::load(Process::Master, &Connect { config: Some(path.clone()), ..connect(&[]) });
+            let raft = registry_raft::RaftSettings::read(&config.unwrap().registry.focus("raft"));
+            assert_eq!(raft.unwrap().members.len(), 3, "{}", path.display());
         }
     }
 

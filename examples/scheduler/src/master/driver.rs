@@ -143,8 +143,8 @@ impl<'a> Driver<'a> {
         }
         let key = keys::plan(instance);
         let workflow: Workflow = decode(&client.get(&key).await?.ok_or(Trouble::Missing(key))?)?;
-        let cancelled = client.get(&keys::cancel(instance)).await?.is_some();
-        let book = Book::new(workflow, read_lines(desk, instance).await?, cancelled);
+        let mut book = Book::new(workflow, read_lines(desk, instance).await?);
+        book.cancelled = client.get(&keys::cancel(instance)).await?.is_some();
         let inbox = client.subscribe(&Scope::Tree(keys::inbox(instance))).await?;
         let revision = entry.modified;
         let mut driver = Self { desk, guard, instance, record, revision, book, inbox, avoided: BTreeMap::new() };

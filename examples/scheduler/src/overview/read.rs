@@ -238,10 +238,12 @@ fn instance_view(entry: &Entry) -> Option<InstanceView> {
 
 /// `running` is the number of the attempt that a worker has taken.
 fn task_view(task: Task, record: TaskRecord, running: Option<u32>) -> TaskView {
-    let runs = |number: u32| record.state == TaskState::Assigned && running == Some(number);
+    let running = running.filter(|_| record.state == TaskState::Assigned);
+    let shown = |number: u32, otherwise| if running == Some(number) { "running" } else { otherwise };
+    let attempt = |attempt: &Attempt| attempt_view(attempt, shown(attempt.number, attempt.state.as_str()));
     TaskView {
-        state: if runs(record.last_attempt) { "running" } else { record.state.as_str() },
-        attempts: record.attempts.iter().map(|attempt| attempt_view(attempt, runs(attempt.number))).collect(),
+        state: shown(record.last_attempt, record.state.as_str()),
+        attempts: record.attempts.iter().map(attempt).collect(),
         id: task.id,
         depends_on: task.depends_on,
         group: task.group,
@@ -250,13 +252,13 @@ fn task_view(task: Task, record: TaskRecord, running: Option<u32>) -> TaskView {
     }
 }
 
-fn attempt_view(attempt: &Attempt, runs: bool) -> AttemptView {
+fn attempt_view(attempt: &Attempt, state: &'static str) -> AttemptView {
     AttemptView {
         number: attempt.number,
         worker: attempt.worker.clone(),
         session: attempt.session.to_string(),
         token: attempt.token.clone(),
-        state: if runs { "running" } else { attempt.state.as_str() },
+        state,
         assigned_at: attempt.assigned_at,
         ended_at: attempt.ended_at,
         exit_code: attempt.exit_code,

@@ -132,6 +132,11 @@ impl Bench {
         }
     }
 
+    /// Cuts everybody off, or nobody.
+    pub(crate) fn set_reachable(&self, reachability: Reachability) {
+        self.store.set_reachable(reachability);
+    }
+
     /// Waits for a line in a file of the bench's directory, as commands leave it.
     pub(crate) async fn line(&self, file: &str, wanted: &str) {
         let path = self.directory.path().join(file);

@@ -155,6 +155,22 @@ impl Cluster {
         within(futures::future::select_all(waits)).await.0
     }
 
+    /// Waits until one of these members leads and a quorum confirms it: one that has yet to learn that it was deposed is
+    /// passed over.
+    pub(super) async fn confirmed_leader(&self, ids: &[u64]) -> u64 {
+        within(async {
+            loop {
+                let leader = self.leader_among(ids).await;
+                if self.member(leader).read_index().await.is_ok() {
+                    return leader;
+                }
+                let mut leadership = self.member(leader).leadership();
+                drop(tokio::time::timeout(TIMING.heartbeat, leadership.changed()).await);
+            }
+        })
+        .await
+    }
+
     pub(super) async fn leader(&self) -> u64 {
         self.leader_among(&self.members.keys().copied().collect::<Vec<_>>()).await
     }

@@ -17,8 +17,12 @@ struct Gate {
 }
 
 impl Gate {
-    fn set(&self, hangs: bool) {
-        *self.hangs.lock().unwrap() = hangs;
+    fn hang(&self) {
+        *self.hangs.lock().unwrap() = true;
+    }
+
+    fn resume(&self) {
+        *self.hangs.lock().unwrap() = false;
         self.changed.notify_all();
     }
 
@@ -116,14 +120,14 @@ async fn a_leader_whose_disk_hangs_lets_another_lead() {
     let others = (1..=3).filter(|id| *id != leader).collect::<Vec<_>>();
 
     let gate = gates[usize::try_from(leader - 1).unwrap()].clone();
-    gate.set(true);
+    gate.hang();
     let member = cluster.member(leader).clone();
     let batch = cluster.batch();
     let stuck = tokio::spawn(async move { member.propose(batch).await });
     let next = cluster.leader_among(&others).await;
 
     within(cluster.write(next)).await.unwrap();
-    gate.set(false);
+    gate.resume();
     // Two of three disks took it, so it may have been acknowledged in time; it must not be lost then.
     let acknowledged = within(stuck).await.unwrap().is_ok();
     cluster.caught_up(leader, next).await;

@@ -104,3 +104,30 @@ async fn a_command_that_is_unknown_stops_the_member_with_a_reason() {
     assert_eq!(cluster.member(leader).confirmed_until(), None);
     assert!(within(cluster.write(leader)).await.is_err());
 }
+
+/// Openraft before 0.10.0-alpha.25 could advance the commit index without a quorum with five voters (its issue 1802).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_five_voters_two_acknowledge_nothing_and_three_do() {
+    let cluster = Cluster::start(5).await;
+    let leader = cluster.leader().await;
+    let others = (1..=5).filter(|id| *id != leader).collect::<Vec<_>>();
+    for id in &others {
+        cluster.caught_up(*id, leader).await;
+    }
+    cluster.board.isolate(others[0]);
+    cluster.board.isolate(others[1]);
+    within(cluster.write(leader)).await.unwrap();
+    let acknowledged = cluster.clients_of(leader);
+
+    cluster.board.isolate(others[2]);
+    // In the log of two of five, while the lease still admits proposals.
+    let stuck = within(cluster.member(leader).submit(cluster.batch())).await.unwrap();
+    let answer = tokio::time::timeout(TIMING.election_timeout_max * 2, stuck.outcomes()).await;
+
+    assert!(!matches!(answer, Ok(Ok(_))), "acknowledged by two of five: {answer:?}");
+    assert_eq!(cluster.clients_of(leader), acknowledged);
+    cluster.board.rejoin(others[0]);
+    let next = cluster.confirmed_leader(&[leader, others[0], others[3]]).await;
+    cluster.caught_up(others[0], next).await;
+    assert_eq!(cluster.clients_of(next)[..acknowledged.len()], acknowledged);
+}

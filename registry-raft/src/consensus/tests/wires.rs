@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-use crate::consensus::{Dialer, Wire};
+use crate::consensus::Dialer;
+use crate::consensus::dial::Wire;
 
 /// Who may speak to whom.
 #[derive(Clone, Default)]

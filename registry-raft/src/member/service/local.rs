@@ -1,7 +1,7 @@
 //! The way in for this process: a function call.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
@@ -15,34 +15,34 @@ use crate::proto;
 use crate::proto::answer::Answer;
 use crate::proto::request::Request;
 
-/// A member as seen from its own process.
+/// A member as seen from its own process. It does not keep the member: one that was dropped lets go of its data, also
+/// while a subscription of its process is still held.
 pub(crate) struct LocalBoundary {
-    service: Arc<Service>,
+    member: u64,
+    view: watch::Receiver<MemberView>,
+    service: Weak<Service>,
 }
 
 impl LocalBoundary {
-    pub(crate) fn new(service: Arc<Service>) -> Self {
-        Self { service }
+    pub(crate) fn new(service: &Arc<Service>) -> Self {
+        Self { member: service.member, view: service.view.clone(), service: Arc::downgrade(service) }
     }
 
-    fn check_open(&self) -> Result<(), Failed> {
-        if self.service.stop.is_cancelled() {
-            return Err(Failed::NotSent("the member has stopped".to_owned()));
-        }
-        Ok(())
+    fn service(&self) -> Result<Arc<Service>, Failed> {
+        let open = self.service.upgrade().filter(|service| !service.stop.is_cancelled());
+        open.ok_or_else(|| Failed::NotSent("the member has stopped".to_owned()))
     }
 }
 
 #[async_trait]
 impl Boundary for LocalBoundary {
     async fn request(&self, request: Request, deadline: Instant) -> Result<Answer, Failed> {
-        self.check_open()?;
-        self.service.answer(request, deadline).await
+        self.service()?.answer(request, deadline).await
     }
 
     async fn subscribe(&self, subscribe: proto::Subscribe, deadline: Instant) -> Result<EventSource, Failed> {
-        self.check_open()?;
-        let subscription = match timeout_at(deadline, self.service.subscribe(subscribe, deadline)).await {
+        let service = self.service()?;
+        let subscription = match timeout_at(deadline, service.subscribe(subscribe, deadline)).await {
             Ok(subscription) => subscription?,
             Err(_elapsed) => {
                 return Err(Failed::refused(
@@ -52,14 +52,14 @@ impl Boundary for LocalBoundary {
             }
         };
         let (sender, events) = mpsc::channel(EventSource::channel_len(u64::MAX));
-        let stop = self.service.stop.child_token();
+        let stop = service.stop.child_token();
         let control = Control { credit: subscription.credit(), stop: stop.clone() };
-        self.service.tasks.spawn(stop.run_until_cancelled_owned(pump(subscription, sender)));
+        service.tasks.spawn(stop.run_until_cancelled_owned(pump(subscription, sender)));
         Ok(EventSource::new(events, Arc::new(control)))
     }
 
     fn view(&self) -> watch::Receiver<MemberView> {
-        self.service.view.clone()
+        self.view.clone()
     }
 }
 
@@ -91,6 +91,6 @@ impl EventControl for Control {
 
 impl fmt::Debug for LocalBoundary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("LocalBoundary").field("member", &self.service.member).finish_non_exhaustive()
+        formatter.debug_struct("LocalBoundary").field("member", &self.member).finish_non_exhaustive()
     }
 }

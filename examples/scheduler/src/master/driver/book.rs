@@ -49,11 +49,11 @@ impl Line {
 
 impl Book {
     /// The tasks of `workflow`; those without a line in `lines` were never written.
-    pub(super) fn new(workflow: Workflow, mut lines: BTreeMap<Name, Line>, cancelled: bool) -> Self {
+    pub(super) fn new(workflow: Workflow, mut lines: BTreeMap<Name, Line>) -> Self {
         for task in &workflow.tasks {
             lines.entry(task.id.clone()).or_default();
         }
-        Self { workflow, lines, cancelled }
+        Self { workflow, lines, cancelled: false }
     }
 
     pub(super) fn line(&self, task: &Name) -> Option<&Line> {
@@ -149,7 +149,7 @@ mod tests {
             let record = TaskRecord { state: *state, ..TaskRecord::default() };
             (name(task), Line { record, ..Line::default() })
         });
-        Book::new(Workflow::parse(DIAMOND).unwrap(), lines.collect(), false)
+        Book::new(Workflow::parse(DIAMOND).unwrap(), lines.collect())
     }
 
     fn ready(book: &Book) -> Vec<&str> {
