@@ -38,6 +38,7 @@ pub(crate) async fn follow(shared: Arc<Shared>, sender: watch::Sender<Leadership
     let mut metrics = shared.core.server_metrics();
     let mut applied = shared.published.position();
     let mut fatal = shared.fatal.subscribe();
+    let mut core_runs = true;
     loop {
         let current = current(&shared, applied.borrow_and_update().term, fatal.borrow_and_update().clone());
         let awaits_first_entry = current.leading && !current.ready;
@@ -50,7 +51,8 @@ pub(crate) async fn follow(shared: Arc<Shared>, sender: watch::Sender<Leadership
             changed
         });
         tokio::select! {
-            changed = metrics.changed() => if changed.is_err() { return },
+            // A core that is gone says no more; why it is gone comes through `fatal`.
+            changed = metrics.changed(), if core_runs => core_runs = changed.is_ok(),
             changed = fatal.changed() => if changed.is_err() { return },
             changed = applied.changed(), if awaits_first_entry => if changed.is_err() { return },
         }
