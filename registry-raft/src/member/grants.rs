@@ -145,3 +145,6 @@ impl std::fmt::Debug for Grants {
 fn invalid(error: ConvertError) -> Failed {
     Failed::Refused(error.into_refusal())
 }
+
+#[cfg(test)]
+mod tests;

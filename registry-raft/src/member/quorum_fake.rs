@@ -8,14 +8,20 @@ use bytes::Bytes;
 use prost::Message;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::boundary::{Failed, MemberView, Standing};
 use crate::consensus::ApplyObserver;
 use crate::member::applied::Applied;
 use crate::member::clock::testing::ManualClock;
 use crate::member::grants::Grants;
 use crate::member::metrics::Meters;
 use crate::member::observer::Observer;
+use crate::member::proposals::Proposals;
 use crate::member::quorum::{LeaderHint, Leadership, LogStatus, ProposeError, Quorum};
+use crate::member::reads::{AskLeader, LeaderIndex, Reads};
+use crate::member::service::Service;
 use crate::member::sessions::Sessions;
 use crate::member::watches::Watches;
 use crate::proto;
@@ -157,6 +163,17 @@ pub(crate) struct Bench {
     pub(crate) watches: Arc<Watches>,
     pub(crate) grants: Arc<Grants>,
     pub(crate) meters: Arc<Meters>,
+    pub(crate) view: watch::Sender<MemberView>,
+}
+
+/// Nobody leads elsewhere.
+struct NoLeader;
+
+#[async_trait]
+impl AskLeader for NoLeader {
+    async fn read_index(&self, _leader: &LeaderHint, _deadline: Instant) -> Result<u64, Failed> {
+        Err(Failed::NotSent("nobody leads elsewhere".to_owned()))
+    }
 }
 
 impl Bench {
@@ -177,7 +194,38 @@ impl Bench {
             meters: Arc::clone(&meters),
         };
         assert!(quorum.observer.set(Arc::new(observer)).is_ok());
-        Self { quorum, clock, applied, sessions, watches, grants, meters }
+        let view = watch::Sender::new(MemberView::default());
+        Self { quorum, clock, applied, sessions, watches, grants, meters, view }
+    }
+
+    /// A whole service, its tasks running until `stop` of it.
+    pub(crate) fn service(&self) -> Arc<Service> {
+        let quorum: Arc<dyn Quorum> = Arc::clone(&self.quorum) as _;
+        let (proposals, batcher) = Proposals::new(Arc::clone(&quorum), Arc::clone(&self.meters));
+        let (leader, asker) = LeaderIndex::new(Arc::new(NoLeader));
+        let view = MemberView { standing: Standing::Serving, ..MemberView::default() };
+        let service = Arc::new(Service {
+            cluster: "test".to_owned(),
+            member: 1,
+            reads: Reads::new(Arc::clone(&quorum), Arc::clone(&self.applied), leader, Arc::clone(&self.meters)),
+            quorum,
+            applied: Arc::clone(&self.applied),
+            proposals,
+            sessions: Arc::clone(&self.sessions),
+            watches: Arc::clone(&self.watches),
+            grants: Arc::clone(&self.grants),
+            meters: Arc::clone(&self.meters),
+            view: self.view.subscribe(),
+            leaving: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        self.view.send_replace(view);
+        service.tasks.spawn(service.stop.clone().run_until_cancelled_owned(batcher.run()));
+        service.tasks.spawn(service.stop.clone().run_until_cancelled_owned(asker.run()));
+        let sessions = Arc::clone(&self.sessions);
+        service.tasks.spawn(sessions.run(service.stop.clone()));
+        service
     }
 
     /// Opens a session, as applied.

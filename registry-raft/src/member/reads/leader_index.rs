@@ -97,3 +97,6 @@ impl std::fmt::Debug for IndexAsker {
         formatter.debug_struct("IndexAsker").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

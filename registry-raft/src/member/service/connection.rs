@@ -307,3 +307,6 @@ fn malformed(status: &Status) -> Status {
 fn limit(what: &str, max: usize) -> Failed {
     Failed::refused(proto::Failure::LimitExceeded, format!("this connection has {max} {what}, which is the limit"))
 }
+
+#[cfg(test)]
+mod tests;
