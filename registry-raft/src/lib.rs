@@ -1,4 +1,6 @@
 //! Embedded, durable, replicated registry backend: a Raft member inside your process, and its remote client.
+//!
+#![doc = include_str!("../README.md")]
 
 mod boundary;
 mod client;

@@ -1,6 +1,6 @@
 //! Whole groups of members on real sockets, used through the registry contract.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "group/cluster.rs"]
 mod cluster;

@@ -12,20 +12,20 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// Longer than anything takes on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const NODE: &str = "REGISTRY_TEST_RAFT_NODE";
 const MEMBERS: &str = "REGISTRY_TEST_RAFT_MEMBERS";
 const DATA: &str = "REGISTRY_TEST_RAFT_DATA";
 
 /// The processes of a group; they are killed with it.
-pub struct Cluster {
+pub(crate) struct Cluster {
     data: TempDir,
-    pub members: Vec<MemberAddress>,
+    pub(crate) members: Vec<MemberAddress>,
     processes: Vec<Option<Child>>,
 }
 
 impl Cluster {
-    pub fn start(count: u64) -> Self {
+    pub(crate) fn start(count: u64) -> Self {
         let members = free_addresses(count);
         let mut cluster = Self { data: TempDir::new().unwrap(), processes: Vec::new(), members };
         for id in 1..=count {
@@ -36,7 +36,7 @@ impl Cluster {
     }
 
     /// Starts a member, or starts it again on its data.
-    pub fn run(&mut self, id: u64) {
+    pub(crate) fn run(&mut self, id: u64) {
         let members: Vec<_> = self.members.iter().map(ToString::to_string).collect();
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["cluster::member_process", "--exact", "--ignored", "--nocapture"])
@@ -52,16 +52,16 @@ impl Cluster {
     }
 
     /// kill -9
-    pub async fn kill(&mut self, id: u64) {
+    pub(crate) async fn kill(&mut self, id: u64) {
         let mut process = self.processes[usize::try_from(id).unwrap() - 1].take().unwrap();
         process.kill().await.unwrap();
     }
 
-    pub async fn client(&self) -> RaftRegistry {
+    pub(crate) async fn client(&self) -> RaftRegistry {
         RaftRegistry::connect(self.client_settings()).await.unwrap()
     }
 
-    pub fn client_settings(&self) -> RaftSettings {
+    pub(crate) fn client_settings(&self) -> RaftSettings {
         RaftSettings {
             role: Role::Client,
             members: self.members.clone(),
@@ -74,7 +74,7 @@ impl Cluster {
 }
 
 /// The member that leads, as soon as there is one.
-pub async fn leader(client: &RaftRegistry) -> u64 {
+pub(crate) async fn leader(client: &RaftRegistry) -> u64 {
     let found = async {
         loop {
             if let Ok(status) = client.status().await
@@ -88,17 +88,17 @@ pub async fn leader(client: &RaftRegistry) -> u64 {
 }
 
 /// Addresses of loopback that nobody listens on at the moment.
-pub fn free_addresses(count: u64) -> Vec<MemberAddress> {
+pub(crate) fn free_addresses(count: u64) -> Vec<MemberAddress> {
     let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap().to_string());
     (1..).zip(addresses).map(|(id, address)| MemberAddress::new(id, address)).collect()
 }
 
-pub fn key(text: &str) -> Key {
+pub(crate) fn key(text: &str) -> Key {
     Key::parse(text).unwrap()
 }
 
-pub async fn next(subscription: &mut Subscription) -> Event {
+pub(crate) async fn next(subscription: &mut Subscription) -> Event {
     timeout(PATIENCE, subscription.next()).await.expect("an event in time").expect("an event").expect("no error")
 }
 
