@@ -55,6 +55,8 @@ impl RaftInsight {
         let (sender, leader) = watch::channel(None);
         let follower = tokio::spawn(async move {
             while let Some(seen) = leaders.next().await {
+                // Whose term is not known was only named as somebody to ask.
+                let seen = seen.filter(|seen| seen.term > 0);
                 sender.send_replace(seen.map(|seen| Leader { node: seen.id, address: seen.address, term: seen.term }));
             }
         });

@@ -6,7 +6,7 @@ mod role;
 
 use std::io::{self, Write};
 
-use crate::cli::{Command, Log};
+use crate::cli::Command;
 use crate::config::Process;
 use crate::exit::{Code, Failure};
 
@@ -28,11 +28,12 @@ pub async fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-/// The filter of log lines where none is asked for.
-fn default_filter(process: Process, log: &Log) -> &'static str {
-    match (process, &log.filter) {
-        (Process::Command, None) => "warn",
-        _ => "info",
+/// The filter of log lines where none is asked for. The consensus library tells every step of an election; the backend
+/// tells its result.
+fn default_filter(process: Process) -> &'static str {
+    match process {
+        Process::Command => "warn,openraft=error",
+        Process::Master | Process::Worker | Process::Api => "info,openraft=warn",
     }
 }
 

@@ -31,10 +31,10 @@ impl Enrolment {
     ///
     /// # Errors
     ///
-    /// [`Code::Unreachable`]: the registry did not serve within `scheduler.master.start_timeout`.
+    /// [`Code::Unreachable`]: the registry did not serve within `scheduler.start_timeout`.
     /// [`Code::Configuration`]: another live process has the name.
     pub async fn begin(connected: &Connected, role: Role, payload: Bytes) -> Result<Self, Failure> {
-        let limit = connected.settings.master.start_timeout.0;
+        let limit = connected.settings.start_timeout.0;
         let deadline = Instant::now() + limit;
         let mut told = false;
         loop {

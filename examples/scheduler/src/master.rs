@@ -35,13 +35,18 @@ use crate::vitals::Gauge;
 pub async fn run(connected: &Connected, stop: &CancellationToken) -> Result<(), Failure> {
     let mut gauge = Gauge::start();
     let _leader = AbortOnDropHandle::new(tokio::spawn(tell_leaders(connected.clone())));
+    // The view comes first: from its registration on, a master watches its session.
+    let view = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        view = open_view(connected) => Arc::new(view?),
+    };
     let first = master_report(connected, &mut gauge, Status::Running, None, &BTreeMap::new());
     let enrolment = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
         enrolment = Enrolment::begin(connected, Role::Master, encode(&first)) => enrolment?,
     };
-    let view = Arc::new(open_view(connected).await?);
     let _dead = [(Role::Master, &view.masters), (Role::Worker, &view.workers)].map(|(role, mirror)| {
         AbortOnDropHandle::new(tokio::spawn(dead::watch(connected.clone(), role, mirror.clone())))
     });
@@ -65,7 +70,7 @@ pub async fn run(connected: &Connected, stop: &CancellationToken) -> Result<(), 
 /// Opening may meet a registry that has just lost its leader; it is tried as long as the start may take.
 async fn open_view(connected: &Connected) -> Result<View, Failure> {
     const RETRY_PAUSE: Duration = Duration::from_millis(200);
-    let limit = connected.settings.master.start_timeout.0;
+    let limit = connected.settings.start_timeout.0;
     let opening = async {
         loop {
             match View::open(&connected.client).await {
@@ -81,17 +86,15 @@ async fn open_view(connected: &Connected) -> Result<View, Failure> {
     })
 }
 
-/// Tells every leader of the registry's cluster that this master sees.
+/// Tells every leader of the registry's cluster that this master sees, each once.
 async fn tell_leaders(connected: Connected) {
     let mut leader = connected.insight.leader();
-    loop {
-        let seen = leader.borrow_and_update().clone();
-        if let Some(seen) = seen {
+    let mut told = None;
+    while let Ok(seen) = leader.wait_for(|seen| seen.is_some() && *seen != told).await.map(|seen| seen.clone()) {
+        if let Some(seen) = &seen {
             let (node, term, address) = (seen.node, seen.term, &seen.address);
             tracing::info!(event = "leader", node, term, address, "the registry's cluster has a leader");
         }
-        if leader.changed().await.is_err() {
-            return;
-        }
+        told = seen;
     }
 }

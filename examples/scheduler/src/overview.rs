@@ -178,4 +178,6 @@ pub struct Overview {
     pub instances: Vec<InstanceView>,
     /// The dead list, newest first.
     pub dead: Vec<DeathView>,
+    /// Whether no quorum could be reached, so that all of this may be old.
+    pub stale: bool,
 }

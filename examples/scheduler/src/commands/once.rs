@@ -71,7 +71,7 @@ async fn connected(
     connect: &Connect,
     work: impl AsyncFnOnce(&Connected) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let _log = logging::start(&connect.log, default_filter(Process::Command, &connect.log))?;
+    let _log = logging::start(&connect.log, default_filter(Process::Command))?;
     let config = Config::load(Process::Command, connect)?;
     let connected = backends::connect(&config).await?;
     let result = work(&connected).await;
@@ -114,6 +114,9 @@ async fn wait_for_leader(connected: &Connected) {
 
 fn summary(overview: &Overview) -> String {
     let mut lines = Vec::new();
+    if overview.stale {
+        lines.push("no quorum can be reached: this is what one member knows, and it may be old".to_owned());
+    }
     let leader = overview.leader.as_ref();
     lines.push(leader.map_or_else(
         || "leader: none known".to_owned(),

@@ -17,7 +17,7 @@ use crate::{api, backends, logging, master, worker};
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(process: Process, connect: Connect) -> Result<(), Failure> {
-    let _log = logging::start(&connect.log, default_filter(process, &connect.log))?;
+    let _log = logging::start(&connect.log, default_filter(process))?;
     let config = Config::load(process, &connect)?;
     let stop = CancellationToken::new();
     let _signals = AbortOnDropHandle::new(tokio::spawn(listen(stop.clone())?));

@@ -1,8 +1,10 @@
 //! The layers of the configuration, and how a mistake in one of them is told.
 
-use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
+use figment::value::{Dict, Map};
+use figment::{Figment, Metadata, Profile, Provider};
+use serde::Serialize;
 
 use super::Process;
 use crate::cli::Connect;
@@ -21,28 +23,45 @@ pub(super) fn figment(process: Process, connect: &Connect) -> Result<Figment, Fa
     figment = figment.merge(environment("REGISTRY_", "registry")).merge(environment("SCHEDULER_", "scheduler"));
     for assignment in &connect.set {
         let (key, value) = parse_assignment(assignment)?;
-        figment = figment.merge(Serialized::default(&key, value));
+        figment = figment.merge(Layer { source: "flag --set", key: &key, value });
     }
     if let Some(name) = &connect.name {
-        figment = figment.merge(Serialized::default("scheduler.name", name));
+        figment = figment.merge(Layer { source: "flag --name", key: "scheduler.name", value: name });
     }
     Ok(with_defaults(process, figment))
 }
 
 /// Defaults that depend on the role, below everything else.
 fn with_defaults(process: Process, figment: Figment) -> Figment {
-    let figment = figment
-        .join(Serialized::default("registry.backend", "raft"))
-        .join(Serialized::default("registry.namespace", "/scheduler"));
+    let default = |key, value| Layer { source: "default of the scheduler", key, value };
+    let figment = figment.join(default("registry.backend", "raft")).join(default("registry.namespace", "/scheduler"));
     let backend = figment.extract_inner::<String>("registry.backend");
     if backend.as_deref() != Ok("raft") {
         return figment;
     }
     match process {
-        Process::Master => figment.join(Serialized::default("registry.raft.role", "member")),
+        Process::Master => figment.join(default("registry.raft.role", "member")),
         Process::Worker | Process::Api | Process::Command => figment
-            .join(Serialized::default("registry.raft.role", "client"))
-            .join(Serialized::default("registry.raft.members", ["1@127.0.0.1:7001"])),
+            .join(default("registry.raft.role", "client"))
+            .join(default("registry.raft.members", "1@127.0.0.1:7001")),
+    }
+}
+
+/// One key, with where it comes from for messages.
+struct Layer<'a, T> {
+    source: &'static str,
+    key: &'a str,
+    value: T,
+}
+
+impl<T: Serialize> Provider for Layer<'_, T> {
+    fn metadata(&self) -> Metadata {
+        let source = self.source;
+        Metadata::named(source).interpolater(move |_profile, _keys| source.to_owned())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Serialized::default(self.key, &self.value).data()
     }
 }
 

@@ -30,6 +30,8 @@ pub struct SchedulerSettings {
     pub on_registry_lost: OnRegistryLost,
     /// How often the presence payload is refreshed. Default: 1 s.
     pub report_interval: Span,
+    /// How long a master or worker waits for the registry at its start. Default: 60 s.
+    pub start_timeout: Span,
     /// Section `[scheduler.master]`.
     pub master: MasterSettings,
     /// Section `[scheduler.worker]`.
@@ -44,6 +46,7 @@ impl Default for SchedulerSettings {
             name: None,
             on_registry_lost: OnRegistryLost::Wait,
             report_interval: Span::seconds(1),
+            start_timeout: Span::seconds(60),
             master: MasterSettings::default(),
             worker: WorkerSettings::default(),
             api: ApiSettings::default(),
@@ -76,15 +79,13 @@ impl OnRegistryLost {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MasterSettings {
-    /// How long to wait for the registry at the start. Default: 60 s.
-    pub start_timeout: Span,
     /// How many ended instances are kept; the oldest are forgotten. Default: 200.
     pub instances_kept: usize,
 }
 
 impl Default for MasterSettings {
     fn default() -> Self {
-        Self { start_timeout: Span::seconds(60), instances_kept: 200 }
+        Self { instances_kept: 200 }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use registry_api::{Entry, ErrorKind, Key, ListOptions, Listing, PresenceRecord, ReadLevel, Result, Scope};
+use registry_api::{
+    ConnectionState, Entry, ErrorKind, Key, ListOptions, Listing, PresenceRecord, ReadLevel, Result, Scope,
+};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -38,10 +40,11 @@ pub struct Reader<'a> {
 type Taken = BTreeMap<(Name, Name), u32>;
 
 impl<'a> Reader<'a> {
-    /// A reader that was not stale yet.
+    /// A reader. Where the backend knows already that nobody can serve, it does not wait to find that out again.
     #[must_use]
     pub fn new(connected: &'a Connected) -> Self {
-        Self { connected, stale: AtomicBool::new(false) }
+        let suspended = connected.client.connection().state() == ConnectionState::Suspended;
+        Self { connected, stale: AtomicBool::new(suspended) }
     }
 
     /// How fresh everything was that this has read so far.
@@ -179,13 +182,16 @@ impl<'a> Reader<'a> {
     ///
     /// As above.
     pub async fn overview(&self) -> Result<Overview> {
-        Ok(Overview {
+        let mut overview = Overview {
             members: self.members().await?,
             leader: self.leader().await?,
             workers: self.workers().await?,
             instances: self.instances().await?,
             dead: self.dead().await?,
-        })
+            stale: false,
+        };
+        overview.stale = self.served() == Served::Stale;
+        Ok(overview)
     }
 
     async fn taken(&self) -> Result<Taken> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use registry_api::memory::{MemoryOptions, MemoryRegistry, MemoryStore, Reachability};
-use registry_api::{ClientOptions, Key, RegistryClient};
+use registry_api::{ClientOptions, Key, Registry, RegistryClient, Scope, SubscribeFrom};
 use scheduler::cluster::{Connected, NoInsight};
 use scheduler::config::{OnRegistryLost, SchedulerSettings};
 use scheduler::duration::Span;
@@ -14,14 +14,17 @@ use scheduler::overview::{AttemptView, InstanceView, Reader, TaskView, WorkerVie
 use scheduler::state::{Assignment, AssignmentState, Role, encode, keys};
 use scheduler::workflow::Workflow;
 use scheduler::{master, submit, worker};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::unix::pipe;
+use tokio::process::Command;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How long anything may take on a busy machine before a test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at the registry.
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// How soon the dead are noticed.
 pub(crate) const TTL: Duration = Duration::from_millis(900);
 
@@ -30,6 +33,13 @@ pub(crate) struct Bench {
     store: MemoryStore,
     pub(crate) observer: Connected,
     pub(crate) directory: tempfile::TempDir,
+}
+
+/// A pipe that commands write to as to a file, so that every line is an event.
+pub(crate) struct Log {
+    path: String,
+    lines: watch::Receiver<Vec<String>>,
+    _reader: AbortOnDropHandle<()>,
 }
 
 /// A running master or worker.
@@ -109,26 +119,20 @@ impl Bench {
         instance: &Name,
         is_so: impl Fn(&InstanceView) -> bool,
     ) -> InstanceView {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let view = Reader::new(&self.observer).instance(instance).await.unwrap().unwrap();
-            if is_so(&view) {
-                return view;
-            }
-            assert!(Instant::now() < deadline, "waited for: {what}; now: {view:#?}");
-            tokio::time::sleep(LOOK_INTERVAL).await;
-        }
+        self.eventually(what, async |reader| reader.instance(instance).await.unwrap().filter(|view| is_so(view))).await
     }
 
-    /// Waits until something that is asked again and again is there.
+    /// Waits until something that is looked for after every change in the store is there.
     pub(crate) async fn eventually<T>(&self, what: &str, mut look: impl AsyncFnMut(&Reader<'_>) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
+        let everything = Scope::Tree("/scheduler".parse().unwrap());
+        let mut changes = self.store.client().subscribe(&everything, SubscribeFrom::Snapshot).await.unwrap();
         loop {
             if let Some(found) = look(&Reader::new(&self.observer)).await {
                 return found;
             }
-            assert!(Instant::now() < deadline, "waited for: {what}");
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            let change = tokio::time::timeout_at(deadline, changes.next()).await;
+            assert!(matches!(change, Ok(Some(Ok(_)))), "waited for: {what}; instead: {change:?}");
         }
     }
 
@@ -137,14 +141,9 @@ impl Bench {
         self.store.set_reachable(reachability);
     }
 
-    /// Waits for a line in a file of the bench's directory, as commands leave it.
-    pub(crate) async fn line(&self, file: &str, wanted: &str) {
-        let path = self.directory.path().join(file);
-        self.eventually(&format!("{wanted:?} in {file}"), async |_| {
-            let text = std::fs::read_to_string(&path).unwrap_or_default();
-            text.lines().any(|line| line == wanted).then_some(())
-        })
-        .await;
+    /// A log that commands write lines to.
+    pub(crate) async fn log(&self) -> Log {
+        Log::open(self.file("log")).await
     }
 
     pub(crate) fn file(&self, name: &str) -> String {
@@ -153,8 +152,42 @@ impl Bench {
 
     /// What a scope holds now.
     pub(crate) async fn keys_below(&self, key: Key) -> Vec<String> {
-        let listing = self.observer.client.list(&registry_api::Scope::Tree(key)).await.unwrap();
+        let listing = self.observer.client.list(&Scope::Tree(key)).await.unwrap();
         listing.keys().map(ToString::to_string).collect()
+    }
+}
+
+impl Log {
+    async fn open(path: String) -> Self {
+        assert!(Command::new("mkfifo").arg(&path).status().await.unwrap().success());
+        // Open for writing as well: the pipe does not end when a command does.
+        let pipe = pipe::OpenOptions::new().read_write(true).open_receiver(&path).unwrap();
+        let (sender, lines) = watch::channel(Vec::new());
+        let reader = tokio::spawn(async move {
+            let mut pipe = BufReader::new(pipe).lines();
+            while let Ok(Some(line)) = pipe.next_line().await {
+                sender.send_modify(|lines| lines.push(line));
+            }
+        });
+        Self { path, lines, _reader: AbortOnDropHandle::new(reader) }
+    }
+
+    /// Waits for a line.
+    pub(crate) async fn line(&self, wanted: &str) {
+        let mut lines = self.lines.clone();
+        let found = lines.wait_for(|lines| lines.iter().any(|line| line == wanted));
+        tokio::time::timeout(PATIENCE, found).await.expect("the line comes in time").unwrap();
+    }
+
+    /// All lines so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.borrow().clone()
+    }
+}
+
+impl std::fmt::Display for Log {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.path)
     }
 }
 

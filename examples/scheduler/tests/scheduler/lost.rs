@@ -1,7 +1,10 @@
 //! Losing the registry: what stops, what waits, and what is refused afterwards.
 
+use std::time::Duration;
+
 use registry_api::memory::Reachability;
 use scheduler::config::OnRegistryLost;
+use scheduler::duration::Span;
 use scheduler::exit::Code;
 
 use crate::bench::{Bench, assert_accepted_once, attempt, task};
@@ -11,21 +14,21 @@ async fn a_worker_that_is_cut_off_kills_its_tasks_before_anybody_else_runs_them(
     let bench = Bench::new();
     let _master = bench.master("m1");
     let cut = bench.worker("w1");
-    let log = bench.file("log");
+    let log = bench.log().await;
     // Writes its heartbeat into the log until it is killed.
     let command = format!(
         "echo begun-$ATTEMPT >> {log}; test $ATTEMPT = 2 || while :; do echo alive-1 >> {log}; sleep 0.02; done"
     );
     let instance = bench.submit(&[&format!("id = 'a'\ncommand = '{command}'")]).await;
-    bench.line("log", "begun-1").await;
+    log.line("begun-1").await;
 
     cut.cut();
     let _other = bench.worker("w2");
     let ended = bench.ended(&instance).await;
 
     assert_accepted_once(&ended);
-    let log = std::fs::read_to_string(log).unwrap();
-    let after = log.lines().skip_while(|line| *line != "begun-2").filter(|line| *line == "alive-1").count();
+    log.line("begun-2").await;
+    let after = log.lines().iter().skip_while(|line| *line != "begun-2").filter(|line| *line == "alive-1").count();
     assert_eq!(after, 0, "the first attempt lived on beside the second");
     assert_eq!(attempt(&ended, "a", 1).state, "lost");
 }
@@ -35,10 +38,10 @@ async fn a_worker_that_waits_carries_on_when_the_registry_is_back() {
     let bench = Bench::new();
     let _master = bench.master("m1");
     let worker = bench.worker("w1");
-    let log = bench.file("log");
+    let log = bench.log().await;
     let command = format!("echo begun-$ATTEMPT >> {log}; test $ATTEMPT = 2 || sleep 60");
     let instance = bench.submit(&[&format!("id = 'a'\ncommand = '{command}'")]).await;
-    bench.line("log", "begun-1").await;
+    log.line("begun-1").await;
 
     worker.cut();
     bench.until("the attempt is lost", &instance, |view| attempt(view, "a", 1).state == "lost").await;
@@ -85,11 +88,10 @@ async fn a_result_that_comes_too_late_is_refused_and_kept_as_that() {
     let bench = Bench::new();
     let _master = bench.master("m1");
     let slow = bench.worker("w1");
-    let (begun, go) = (bench.file("begun"), bench.file("go"));
-    let command =
-        format!("echo begun-$WORKER >> {begun}; test $WORKER = w2 || until test -e {go}; do sleep 0.01; done");
+    let (log, go) = (bench.log().await, bench.file("go"));
+    let command = format!("echo begun-$WORKER >> {log}; test $WORKER = w2 || until test -e {go}; do sleep 0.01; done");
     let instance = bench.submit(&[&format!("id = 'a'\ncommand = '{command}'")]).await;
-    bench.line("begun", "begun-w1").await;
+    log.line("begun-w1").await;
 
     // The command ends while its worker cannot report any more, but does not know yet that it is dead.
     slow.registry.set_reachable(Reachability::Refusing);
@@ -111,19 +113,10 @@ async fn two_processes_of_one_name_are_refused() {
     let _first = bench.worker("w1");
     bench.eventually("it is there", async |reader| reader.workers().await.unwrap().pop()).await;
 
-    let second = bench.worker_with("w1", |settings| settings.master.start_timeout = "1500ms".parse_span());
+    let patience = Span(Duration::from_millis(1500));
+    let second = bench.worker_with("w1", |settings| settings.start_timeout = patience);
 
     let failure = second.end().await.unwrap_err();
     assert_eq!(failure.code(), Code::Configuration);
     assert!(failure.to_string().contains("another live worker is named w1"), "{failure}");
-}
-
-trait ParseSpan {
-    fn parse_span(&self) -> scheduler::duration::Span;
-}
-
-impl ParseSpan for str {
-    fn parse_span(&self) -> scheduler::duration::Span {
-        scheduler::duration::Span(humantime::parse_duration(self).unwrap())
-    }
 }

@@ -9,7 +9,7 @@ use crate::bench::{Bench, assert_accepted_once, attempt, task};
 async fn tasks_run_after_what_they_depend_on_and_each_once() {
     let bench = Bench::new();
     let _processes = (bench.master("m1"), bench.worker("w1"), bench.worker("w2"));
-    let log = bench.file("log");
+    let log = bench.log().await;
     let line = |id: &str, depends_on: &str| {
         format!("id = '{id}'\ncommand = 'echo {id} >> {log}'\ndepends_on = [{depends_on}]")
     };
@@ -20,9 +20,9 @@ async fn tasks_run_after_what_they_depend_on_and_each_once() {
     let ended = bench.ended(&instance).await;
 
     assert_accepted_once(&ended);
-    let log = std::fs::read_to_string(log).unwrap();
-    let lines: Vec<&str> = log.lines().collect();
-    assert_eq!((lines.len(), lines[0], lines[4]), (5, "a", "e"), "{lines:?}");
+    log.line("e").await;
+    let lines = log.lines();
+    assert_eq!((lines.len(), lines[0].as_str(), lines[4].as_str()), (5, "a", "e"), "{lines:?}");
     assert_eq!(bench.keys_below(keys::assignments()).await, [""; 0], "no assignment stays behind");
     bench
         .eventually("the inbox is emptied", async |_| {
@@ -136,18 +136,18 @@ async fn a_worker_that_is_full_declines_and_runs_nothing_of_it() {
     let bench = Bench::new();
     let _worker = bench.worker_with("w1", |settings| settings.worker.capacity = 1);
     let worker = bench.eventually("it is there", async |reader| reader.workers().await.unwrap().pop()).await;
-    let log = bench.file("log");
+    let log = bench.log().await;
 
     // What a master would write that does not know of another master's assignment yet.
     bench.offer(&worker, "first", &format!("echo first >> {log}; sleep 60")).await;
-    bench.line("log", "first").await;
+    log.line("first").await;
     bench.offer(&worker, "second", &format!("echo second >> {log}")).await;
 
     let key = keys::report(&"w-1".parse().unwrap(), &"second".parse().unwrap());
     let entry = bench.eventually("it declines", async |_| bench.observer.client.get(&key).await.unwrap()).await;
     let report: scheduler::state::Report = scheduler::state::decode(&entry).unwrap();
     assert_eq!(report.outcome, Outcome::Declined { reason: "1 of 1 tasks run already".into() });
-    assert_eq!(std::fs::read_to_string(log).unwrap(), "first\n");
+    assert_eq!(log.lines(), ["first"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,11 +165,11 @@ async fn more_tasks_than_capacity_run_one_after_the_other() {
 async fn a_cancelled_instance_ends_and_its_commands_with_it() {
     let bench = Bench::new();
     let _processes = (bench.master("m1"), bench.worker("w1"));
-    let log = bench.file("log");
+    let log = bench.log().await;
     let command = format!("echo begun >> {log}; sleep 60; echo survived >> {log}");
     let first = format!("id = 'a'\ncommand = '{command}'");
     let instance = bench.submit(&[&first, "id = 'b'\ncommand = 'true'\ndepends_on = ['a']"]).await;
-    bench.line("log", "begun").await;
+    log.line("begun").await;
 
     assert_eq!(cancel(&bench.observer.client, &instance).await.unwrap(), Cancelling::Asked);
 
