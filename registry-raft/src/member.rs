@@ -66,11 +66,6 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// Its id.
-    pub(crate) fn node(&self) -> u64 {
-        self.node
-    }
-
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address

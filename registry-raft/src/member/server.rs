@@ -38,6 +38,7 @@ pub(crate) fn serve(
     health: Arc<Health>,
     stop: CancellationToken,
 ) -> AbortOnDropHandle<()> {
+    let meters = Arc::clone(&service.meters);
     let clients = RegistryServer::new(Clients { service: Arc::clone(&service) })
         .max_decoding_message_size(MESSAGE_LEN_MAX)
         .max_encoding_message_size(MESSAGE_LEN_MAX);
@@ -54,7 +55,9 @@ pub(crate) fn serve(
         .http2_max_pending_accept_reset_streams(Some(32))
         .add_routes(routes);
     AbortOnDropHandle::new(tokio::spawn(async move {
-        if let Err(error) = server.serve_with_incoming_shutdown(incoming(listener), stop.cancelled_owned()).await {
+        if let Err(error) =
+            server.serve_with_incoming_shutdown(incoming(listener, meters), stop.cancelled_owned()).await
+        {
             tracing::error!(%error, "the server ended");
         }
     }))

@@ -34,7 +34,7 @@ fn alone() -> MemberSettings {
 }
 
 fn registry(member: &Member, local: Option<LocalMember>) -> RaftRegistry {
-    let target = Target { id: member.node(), address: member.address().to_string() };
+    let target = Target { id: member.node, address: member.address().to_string() };
     let timing = ClientTiming::default();
     let group = Arc::new(Group::new("test".to_owned(), vec![target]));
     let links = Links::new(Arc::clone(&group), "test".to_owned(), timing);

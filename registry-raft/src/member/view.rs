@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::boundary::{LeaderView, MemberView, Standing};
 use crate::member::metrics::Meters;
-use crate::member::quorum::{Leadership, Quorum};
+use crate::member::quorum::{LeaderHint, Leadership, Quorum};
 use crate::member::reads::LeaderIndex;
 
 /// How often the leader looks at its confirmation, and a follower asks for the leader's.
@@ -42,7 +42,7 @@ impl ViewKeeper {
             }
             known = now;
             let able = if known.leading { self.confirmed(&known) } else { Instant::now() < believed_until };
-            self.publish(&known, able);
+            self.publish(known.leader.as_ref().filter(|_| able), &known);
             let pause = Instant::now() + CHECK_EVERY;
             let changed = timeout_at(pause, leadership.changed()).await;
             if matches!(changed, Ok(Err(_))) {
@@ -63,12 +63,10 @@ impl ViewKeeper {
         known.ready && self.quorum.confirmed_until().is_some_and(|until| until > Instant::now())
     }
 
-    fn publish(&self, known: &Leadership, able: bool) {
-        let leader = known.leader.as_ref().filter(|_| able).map(|leader| LeaderView {
-            id: leader.id,
-            address: leader.address.clone(),
-            term: known.term,
-        });
+    /// `leader`: who is believed able to serve.
+    fn publish(&self, leader: Option<&LeaderHint>, known: &Leadership) {
+        let leader =
+            leader.map(|leader| LeaderView { id: leader.id, address: leader.address.clone(), term: known.term });
         let members = self.quorum.members();
         let failed = known.fatal.is_some();
         self.view.send_if_modified(|view| {

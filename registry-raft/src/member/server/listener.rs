@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::transport::server::Connected;
 
 use crate::member::limits::CONNECTIONS_MAX;
+use crate::member::metrics::Meters;
 use crate::member::settings::{Exposure, check_exposure, configuration};
 
 /// After a failed accept (out of file descriptors, mostly) this long until the next.
@@ -52,15 +53,15 @@ pub(crate) async fn bind(listen: &str, exposure: Exposure) -> Result<TcpListener
 
 /// The connections that come in, as long as there are not too many. Never ends with an error: whatever goes wrong with
 /// one connection is nothing to the next.
-pub(super) fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<Accepted>> {
+pub(super) fn incoming(listener: TcpListener, meters: Arc<Meters>) -> impl Stream<Item = io::Result<Accepted>> {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    futures::stream::unfold((listener, places), |(listener, places)| async move {
-        let accepted = accept(&listener, &places).await;
-        Some((Ok(accepted), (listener, places)))
+    futures::stream::unfold((listener, places, meters), |(listener, places, meters)| async move {
+        let accepted = accept(&listener, &places, &meters).await;
+        Some((Ok(accepted), (listener, places, meters)))
     })
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Accepted {
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>, meters: &Meters) -> Accepted {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _peer)) => stream,
@@ -72,7 +73,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Accepted {
         };
         let Ok(place) = Arc::clone(places).try_acquire_owned() else {
             tracing::warn!(limit = CONNECTIONS_MAX, "a connection was refused: there are as many as allowed");
-            metrics::counter!("registry_raft_connections_refused_total").increment(1);
+            meters.connections_refused.increment(1);
             continue;
         };
         // Small answers must not wait for each other; a socket that cannot do it still works.
