@@ -96,6 +96,14 @@ impl Attempts {
         if Instant::now() < self.deadline { Ok(()) } else { Err(self.give_up()) }
     }
 
+    /// As [`Attempts::give_up`], for this reason where there is one.
+    pub(crate) fn give_up_because(&mut self, reason: &str) -> proto::Refusal {
+        if !reason.is_empty() {
+            reason.clone_into(&mut self.last);
+        }
+        self.give_up()
+    }
+
     /// The refusal of a request that ran out of time.
     pub(crate) fn give_up(&mut self) -> proto::Refusal {
         let last = if self.last.is_empty() { "no member could be reached" } else { &self.last };

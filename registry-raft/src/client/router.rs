@@ -83,8 +83,13 @@ impl Router {
     pub(crate) async fn found_home(&self, deadline: Instant) -> Result<(), String> {
         match self.wait_for_home(deadline).await {
             Some(_home) => Ok(()),
-            None => Err(self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+            None => Err(self.unreachable()),
         }
+    }
+
+    /// Why no member could be reached when that was tried last.
+    fn unreachable(&self) -> String {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks the leader, whoever that is, until it answers or `deadline` passes.
@@ -187,14 +192,15 @@ impl Router {
         let mut attempts = Attempts::new(self.timing, deadline);
         let mut elsewhere = false;
         loop {
-            let boundary = match self.elsewhere().filter(|_| elsewhere) {
-                Some(other) => other,
+            let other = if elsewhere { self.elsewhere() } else { None };
+            let answered = match other {
+                Some(other) => other.request(request.clone(), deadline).await,
                 None => match self.wait_for_home(deadline).await {
-                    Some(home) => home.boundary,
-                    None => return Err(attempts.give_up()),
+                    Some(home) => self.ask_home(&home, request.clone(), deadline).await,
+                    None => return Err(attempts.give_up_because(&self.unreachable())),
                 },
             };
-            let failed = match boundary.request(request.clone(), deadline).await {
+            let failed = match answered {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -204,6 +210,18 @@ impl Router {
             let mut home = self.home.clone();
             home.mark_unchanged();
             let _moved = timeout_at(attempts.next_round(), home.changed()).await;
+        }
+    }
+
+    /// Asks a home member for as long as it is the home: one that was left because it knows of no leader may be cut off,
+    /// and what it is asked to wait for may never come to it.
+    async fn ask_home(&self, home: &Home, request: Request, deadline: Instant) -> Result<Answer, Failed> {
+        let mut homes = self.home.clone();
+        let moved = homes.wait_for(|now| now.as_ref().is_some_and(|now| now.id != home.id));
+        tokio::select! {
+            biased;
+            answered = home.boundary.request(request, deadline) => answered,
+            _ = moved => Err(Failed::Lost(format!("member {} is not asked any more", home.id))),
         }
     }
 
