@@ -111,16 +111,12 @@ impl Member {
         }
         self.service.leaving.cancel();
         self.service.tasks.close();
-        let local = async {
-            // Subscriptions of this process have no goodbye; they end with the member.
-            tokio::time::sleep(limits::FINISH_WITHIN).await;
-            self.service.stop.cancel();
-        };
-        let ended = async { tokio::join!(local, self.service.tasks.wait()) };
-        if timeout(STOP_STEP_MAX, ended).await.is_err() {
+        if timeout(STOP_STEP_MAX, self.service.tasks.wait()).await.is_err() {
             tracing::warn!(member = self.node, "some connections did not end in time");
         }
         self.service.stop.cancel();
+        self.service.local_tasks.close();
+        self.service.local_tasks.wait().await;
         self.links.close().await;
         self.consensus.shutdown().await;
         self.server.abort();

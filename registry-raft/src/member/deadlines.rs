@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-use crate::member::limits::ROUND_TRIPS_KEPT;
+use crate::member::limits::{OVERDUE_GRACE, ROUND_TRIPS_KEPT};
 
 /// The lives that are watched.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ struct Life {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Alive,
-    /// The deadline has passed. A heartbeat that arrived in time may still wait in a socket, so it gets one more tick.
+    /// The deadline has passed. A heartbeat that arrived in time may still wait in a socket, so it gets a grace.
     Overdue,
     /// The end was proposed; nothing can be heard any more.
     Ending,
@@ -177,7 +177,7 @@ impl Deadlines {
                 Stage::Alive | Stage::Overdue if life.deadline > now => again.push(Reverse((life.deadline, id))),
                 Stage::Alive => {
                     life.stage = Stage::Overdue;
-                    again.push(Reverse((now, id)));
+                    again.push(Reverse((now + OVERDUE_GRACE, id)));
                 }
                 Stage::Overdue | Stage::Ending => {
                     life.stage = Stage::Ending;
@@ -259,10 +259,11 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_reported_after_the_ttl_and_one_more_tick_and_only_once() {
+    fn silence_is_reported_after_the_ttl_and_the_grace_and_only_once() {
         let mut deadlines = one();
         assert!(deadlines.silent(TTL - TICK, 10).is_empty());
         assert!(deadlines.silent(TTL, 10).is_empty(), "a heartbeat may still wait in a socket");
+        assert!(deadlines.silent(TTL + OVERDUE_GRACE / 2, 10).is_empty(), "looking more often changes nothing");
         assert_eq!(ids(&deadlines.silent(TTL + TICK, 10)), [1]);
         assert!(deadlines.silent(TTL * 9, 10).is_empty());
     }

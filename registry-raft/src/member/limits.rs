@@ -53,6 +53,9 @@ pub(crate) const LIST_PART_LEN_MAX: usize = 1000;
 
 /// How often the leader looks at its sessions.
 pub(crate) const SESSION_TICK: Duration = Duration::from_millis(50);
+/// After its deadline a session may still be heard for this long: what arrived in time may wait in a socket. A little less
+/// than a tick, so that the next one ends it.
+pub(crate) const OVERDUE_GRACE: Duration = Duration::from_millis(40);
 /// A leader that did not get to look for this long was stalled itself.
 pub(crate) const STALL_AFTER: Duration = Duration::from_millis(300);
 /// Ends of silent sessions that are proposed at a time.
@@ -64,5 +67,5 @@ pub(crate) const ROUND_TRIPS_KEPT: usize = 8;
 
 /// A graceful stop takes no longer than this: for handing leadership over, and again for connections to end.
 pub(crate) const STOP_STEP_MAX: Duration = Duration::from_secs(2);
-/// What is under way may still be answered for this long when the member leaves.
+/// Requests of streams that are under way may still be answered for this long when the member leaves.
 pub(crate) const FINISH_WITHIN: Duration = Duration::from_millis(500);

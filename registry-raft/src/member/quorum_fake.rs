@@ -219,6 +219,7 @@ impl Bench {
             leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            local_tasks: TaskTracker::new(),
         });
         self.view.send_replace(view);
         service.tasks.spawn(service.stop.clone().run_until_cancelled_owned(batcher.run()));

@@ -49,8 +49,10 @@ pub(crate) struct Service {
     pub(crate) leaving: CancellationToken,
     /// Everything ends now.
     pub(crate) stop: CancellationToken,
-    /// The tasks of connections and subscriptions.
+    /// The tasks of streams: they end by themselves when the member leaves.
     pub(crate) tasks: TaskTracker,
+    /// The tasks of subscriptions of this process: they end with the member.
+    pub(crate) local_tasks: TaskTracker,
 }
 
 impl Service {

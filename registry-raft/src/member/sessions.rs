@@ -70,10 +70,9 @@ impl Sessions {
     ///
     /// `SESSION_ENDED`, which is final; `NOT_LEADER` and `UNAVAILABLE`: not taken, to be sent again.
     pub(crate) fn heartbeat(&self, heartbeat: &proto::HeartbeatRequest) -> Result<proto::HeartbeatTaken, Failed> {
-        let leadership = self.quorum.leadership().borrow().clone();
         let now = self.clock.now();
         let mut watched = self.lock();
-        self.serving(&leadership, &watched, now)?;
+        self.serving(&watched, now)?;
         match watched.sessions.heard(heartbeat.session, heartbeat.last_round_trip_us, now) {
             Heard::Alive(ttl) => {
                 self.meters.heartbeats.increment(1);
@@ -90,10 +89,9 @@ impl Sessions {
     ///
     /// `CLIENT_ENDED`, which is final; `NOT_LEADER` and `UNAVAILABLE`: not taken, to be sent again.
     pub(crate) fn keep_client(&self, client: u64) -> Result<(), Failed> {
-        let leadership = self.quorum.leadership().borrow().clone();
         let now = self.clock.now();
         let mut watched = self.lock();
-        self.serving(&leadership, &watched, now)?;
+        self.serving(&watched, now)?;
         match watched.clients.heard(client, 0, now) {
             Heard::Alive(_) => Ok(()),
             Heard::Ending => Err(refused(proto::Failure::Unavailable, "the end of the client is on its way")),
@@ -146,7 +144,8 @@ impl Sessions {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                Some(_) = rounds.join_next(), if !rounds.is_empty() => continue,
+                // There may be more: ten thousand that end at once do not wait for a tick each time.
+                Some(_) = rounds.join_next(), if !rounds.is_empty() => {}
                 _ = ticks.tick() => {}
                 changed = leadership.changed() => if changed.is_err() { return },
             }
@@ -260,7 +259,9 @@ impl Sessions {
     }
 
     /// Whether this member may speak about sessions now.
-    fn serving(&self, leadership: &Leadership, watched: &Watched, now: Duration) -> Result<(), Failed> {
+    fn serving(&self, watched: &Watched, now: Duration) -> Result<(), Failed> {
+        let leadership = self.quorum.leadership();
+        let leadership = leadership.borrow();
         if !leadership.leading {
             return Err(not_leader(leadership.leader.as_ref()));
         }

@@ -122,6 +122,7 @@ impl Parts {
             leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            local_tasks: TaskTracker::new(),
         });
         Self { service, observer, batcher, asker, keeper, view }
     }

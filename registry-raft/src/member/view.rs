@@ -15,8 +15,12 @@ use crate::member::metrics::Meters;
 use crate::member::quorum::{LeaderHint, Leadership, Quorum};
 use crate::member::reads::LeaderIndex;
 
-/// How often the leader looks at its confirmation, and a follower asks for the leader's.
+/// How often the leader looks at its confirmation.
 const CHECK_EVERY: Duration = Duration::from_millis(100);
+/// How often a follower asks for the leader's: each time costs the leader a round to its quorum.
+const ASK_EVERY: Duration = Duration::from_millis(300);
+/// How long it waits for the answer.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// A new leader is believed for this long, and an old one after its last answer.
 const BELIEVED_FOR: Duration = Duration::from_millis(1500);
 
@@ -43,16 +47,22 @@ impl ViewKeeper {
             known = now;
             let able = if known.leading { self.confirmed(&known) } else { Instant::now() < believed_until };
             self.publish(known.leader.as_ref().filter(|_| able), &known);
-            let pause = Instant::now() + CHECK_EVERY;
+            let pause = Instant::now() + if known.leading { CHECK_EVERY } else { ASK_EVERY };
             let changed = timeout_at(pause, leadership.changed()).await;
             if matches!(changed, Ok(Err(_))) {
                 return;
             }
             let news = changed.is_ok();
             if let Some(leader) = known.leader.clone().filter(|_| !known.leading && !news) {
-                // Bounded, so that news of another leader do not wait long for the answer of this one.
-                let asked = timeout(CHECK_EVERY * 5, self.leader.ask(leader)).await;
-                if matches!(asked, Ok(Ok(_))) {
+                let answered = tokio::select! {
+                    answered = timeout(ANSWER_WITHIN, self.leader.ask(leader)) => matches!(answered, Ok(Ok(_))),
+                    // News of another leader do not wait for the answer of this one.
+                    changed = leadership.changed() => match changed {
+                        Ok(()) => false,
+                        Err(_gone) => return,
+                    },
+                };
+                if answered {
                     believed_until = Instant::now() + BELIEVED_FOR;
                 }
             }

@@ -37,7 +37,9 @@ impl LocalBoundary {
 #[async_trait]
 impl Boundary for LocalBoundary {
     async fn request(&self, request: Request, deadline: Instant) -> Result<Answer, Failed> {
-        self.service()?.answer(request, deadline).await
+        let service = self.service()?;
+        let answered = service.stop.run_until_cancelled(service.answer(request, deadline)).await;
+        answered.unwrap_or_else(|| Err(Failed::Lost("the member has stopped".to_owned())))
     }
 
     async fn subscribe(&self, subscribe: proto::Subscribe, deadline: Instant) -> Result<EventSource, Failed> {
@@ -54,7 +56,7 @@ impl Boundary for LocalBoundary {
         let (sender, events) = mpsc::channel(EventSource::channel_len(u64::MAX));
         let stop = service.stop.child_token();
         let control = Control { credit: subscription.credit(), stop: stop.clone() };
-        service.tasks.spawn(stop.run_until_cancelled_owned(pump(subscription, sender)));
+        service.local_tasks.spawn(stop.run_until_cancelled_owned(pump(subscription, sender)));
         Ok(EventSource::new(events, Arc::new(control)))
     }
 
