@@ -1,5 +1,7 @@
 //! One member end to end: through the boundary of its process, and over its port.
 
+mod group;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
