@@ -86,19 +86,25 @@ impl Subscription {
         }
     }
 
+    /// The buffer is locked only to take events out, never while they are converted: applying waits for it.
     fn step(&mut self) -> Step {
+        if self.snapshot.is_some() {
+            if !self.watcher.lock().use_credit() {
+                return Step::Wait;
+            }
+            if let Some(part) = self.snapshot_part() {
+                return Step::Send(vec![part]);
+            }
+        }
         let watcher = Arc::clone(&self.watcher);
         let mut buffer = watcher.lock();
         if buffer.credit == 0 {
             return Step::Wait;
         }
-        if let Some(part) = self.snapshot_part() {
-            buffer.credit -= 1;
-            return Step::Send(vec![part]);
-        }
-        let events = self.take(&mut buffer);
-        if !events.is_empty() {
-            return Step::Send(events);
+        let changes = self.take(&mut buffer);
+        if !changes.is_empty() {
+            drop(buffer);
+            return Step::Send(changes.iter().filter_map(event_of).collect());
         }
         match buffer.mode {
             Mode::Live => Step::Wait,
@@ -128,20 +134,18 @@ impl Subscription {
         })
     }
 
-    /// Events of the backlog and then of the buffer: as many as credit and one message allow.
-    fn take(&mut self, buffer: &mut Buffer) -> Vec<proto::WatchEvent> {
-        let mut events = Vec::new();
+    /// Changes of keys, of the backlog and then of the buffer: as many as credit and one message allow.
+    fn take(&mut self, buffer: &mut Buffer) -> Vec<Change> {
+        let mut changes = Vec::new();
         let mut bytes = 0;
-        while buffer.credit > 0 && events.len() < EVENTS_PER_MESSAGE_MAX && bytes < PART_LEN {
+        while changes.len() < EVENTS_PER_MESSAGE_MAX && bytes < PART_LEN && buffer.credit > 0 {
             let Some(change) = self.backlog.pop_front().or_else(|| self.pop_new(buffer)) else { break };
+            buffer.credit -= 1;
             bytes += weight(&change);
             self.told = self.told.max(change.revision().unwrap_or_default());
-            if let Some(event) = event_of(&change) {
-                events.push(event);
-                buffer.credit -= 1;
-            }
+            changes.push(change);
         }
-        events
+        changes
     }
 
     fn pop_new(&self, buffer: &mut Buffer) -> Option<Change> {
@@ -192,10 +196,9 @@ impl Subscription {
         let revision = self.watches.revision();
         let mut buffer = self.watcher.lock();
         let idle = buffer.mode == Mode::Live && buffer.is_empty() && self.backlog.is_empty() && self.snapshot.is_none();
-        if !idle || buffer.credit == 0 || revision <= self.told {
+        if !idle || revision <= self.told || !buffer.use_credit() {
             return None;
         }
-        buffer.credit -= 1;
         self.told = revision;
         Some(proto::WatchEvent { event: Some(proto::watch_event::Event::Progress(revision.into())) })
     }

@@ -110,6 +110,13 @@ impl Buffer {
         self.mode = mode;
     }
 
+    /// Takes one event's worth of credit, if there is some.
+    pub(super) fn use_credit(&mut self) -> bool {
+        let has_some = self.credit > 0;
+        self.credit -= u64::from(has_some);
+        has_some
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
     }
