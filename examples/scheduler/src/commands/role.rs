@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -13,6 +14,8 @@ use crate::config::{Config, Process};
 use crate::exit::{Code, Failure};
 use crate::{api, backends, logging, master, worker};
 
+/// Between two tries to connect.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How long closing the registry may take: a member hands its leadership over.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -26,7 +29,7 @@ pub(super) async fn run(process: Process, connect: Connect) -> Result<(), Failur
     let connected = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
-        connected = backends::connect(&config) => connected?,
+        connected = connect_in_time(&config) => connected?,
     };
     let result = match process {
         Process::Master => master::run(&connected, &stop).await,
@@ -37,6 +40,20 @@ pub(super) async fn run(process: Process, connect: Connect) -> Result<(), Failur
     close(&connected).await;
     tracing::info!(event = "stopped", name = %config.name, "stopped");
     result
+}
+
+/// Connects, again and again while no member answers: the processes of a cluster may be started in any order.
+async fn connect_in_time(config: &Config) -> Result<Connected, Failure> {
+    let deadline = Instant::now() + config.scheduler.start_timeout.0;
+    loop {
+        match backends::connect(config).await {
+            Err(failure) if failure.code() == Code::Unreachable && Instant::now() + RETRY_PAUSE < deadline => {
+                tracing::info!(name = %config.name, "waiting for the registry: {failure}");
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Closes the connection, or stops the member.
