@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::book::{Book, Line, Step};
-use super::placement::Placement;
+use super::placement::{Offer, Placement};
 use super::view::{View, name_of};
 use crate::name::Name;
 use crate::state::{InstanceRecord, TaskRecord, decode, keys};
@@ -128,6 +128,8 @@ struct Driver<'a> {
     inbox: Subscription,
     /// Workers that declined, and until when they are not asked again.
     avoided: BTreeMap<Name, Instant>,
+    /// When places that are left to other masters now are anybody's.
+    turn: Option<Instant>,
 }
 
 impl<'a> Driver<'a> {
@@ -147,7 +149,8 @@ impl<'a> Driver<'a> {
         book.cancelled = client.get(&keys::cancel(instance)).await?.is_some();
         let inbox = client.subscribe(&Scope::Tree(keys::inbox(instance))).await?;
         let revision = entry.modified;
-        let mut driver = Self { desk, guard, instance, record, revision, book, inbox, avoided: BTreeMap::new() };
+        let mut driver =
+            Self { desk, guard, instance, record, revision, book, inbox, avoided: BTreeMap::new(), turn: None };
         driver.enter_as_driver().await?;
         Ok(Some(driver))
     }
@@ -183,14 +186,16 @@ impl<'a> Driver<'a> {
     async fn assign_ready(&mut self) -> Result<(), Trouble> {
         let now = Instant::now();
         self.avoided.retain(|_, until| *until > now);
+        self.turn = None;
         let ready: Vec<Name> = self.book.ready(now).into_iter().map(|task| task.id.clone()).collect();
         let desk = self.desk;
         for task in ready {
             let Some(group) = self.book.workflow.task(&task).map(|task| task.group.clone()) else { continue };
             let avoided = &self.avoided;
-            let place = desk.placement.reserve(&desk.view, &group, |worker| avoided.contains_key(worker));
-            if let Some(place) = place {
-                self.assign(&task, place).await?;
+            match desk.placement.reserve(&desk.view, &desk.name, &group, |worker| avoided.contains_key(worker)) {
+                Offer::Place(place) => self.assign(&task, place).await?,
+                Offer::Later(moment) => self.turn = Some(self.turn.map_or(moment, |turn| turn.min(moment))),
+                Offer::Full => {}
             }
         }
         Ok(())
@@ -199,7 +204,7 @@ impl<'a> Driver<'a> {
     /// When something is due although nothing changes.
     fn next_wake(&self) -> Option<Instant> {
         let now = Instant::now();
-        self.book.next_due(now).into_iter().chain(self.avoided.values().copied()).min()
+        self.book.next_due(now).into_iter().chain(self.avoided.values().copied()).chain(self.turn).min()
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::name::Name;
 use crate::state::presence::AnyReport;
-use crate::state::{InstanceRecord, Status, WorkerReport, decode, keys};
+use crate::state::{InstanceRecord, MasterReport, Status, WorkerReport, decode, keys};
 
 /// Mirrors, and one signal for a change of any of them.
 #[derive(Debug)]
@@ -58,6 +58,20 @@ impl View {
             report.is_some_and(|report| report.status != Status::Leaving)
         });
         present.filter_map(name_of).collect()
+    }
+
+    /// The masters that may be assigning tasks now, in order: those that drive an instance, and `own`.
+    pub(crate) fn busy_masters(&self, own: &Name) -> Vec<Name> {
+        let entries = self.masters.entries();
+        let busy = entries.values().filter(|entry| {
+            let report: Option<MasterReport> = payload(entry);
+            report.is_some_and(|report| !report.instances.is_empty())
+        });
+        let mut names: Vec<Name> = busy.filter_map(name_of).collect();
+        if let Err(place) = names.binary_search(own) {
+            names.insert(place, own.clone());
+        }
+        names
     }
 
     /// The workers that are there, in order of their names.
