@@ -51,6 +51,7 @@ pub(crate) struct Inner {
     router: Arc<Router>,
     proposer: Proposer,
     request_timeout: Duration,
+    timing: ClientTiming,
     connection: Arc<ConnectionPublisher>,
     seen: Mutex<Revision>,
     round_trips: RoundTrips,
@@ -79,6 +80,7 @@ impl RaftRegistry {
             proposer: Proposer::new(Arc::clone(&router), label),
             router,
             request_timeout,
+            timing,
             connection,
             seen: Mutex::new(Revision::ZERO),
             round_trips: RoundTrips::default(),
@@ -97,6 +99,18 @@ impl RaftRegistry {
     pub(crate) fn owning(mut self, member: Member) -> Self {
         self.member = Some(member);
         self
+    }
+
+    /// Another client of the member of this process, named `label` in logs: with an identity and connections of its own.
+    /// Closing it leaves the member alone; the end of the member ends it. `None` for a client of members elsewhere, which
+    /// connects again instead.
+    #[must_use]
+    pub fn another_client(&self, label: &str) -> Option<Self> {
+        let member = self.member.as_ref()?;
+        let (group, timing, label) = (member.links().group(), self.inner.timing, label.to_owned());
+        let links = Links::new(Arc::clone(&group), label.clone(), timing);
+        let (local, request_timeout) = (Some(member.local()), self.inner.request_timeout);
+        Some(Self::start(Foundation { group, links, local, timing, label, request_timeout }))
     }
 
     /// Where the member of this process listens; `None` for a client.
