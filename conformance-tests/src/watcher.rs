@@ -152,12 +152,19 @@ impl Watcher {
     }
 
     /// As [`until_sentinel`](Self::until_sentinel) where the only key of the scope is an ephemeral one: its own session
-    /// puts it again. Returns how many events came before that.
-    pub async fn until_sentinel_by(&mut self, writer: &RegistryClient, key: &Key, owner: SessionId) -> Outcome<usize> {
+    /// puts it again. A new snapshot tells nothing by itself and is left out.
+    pub async fn until_sentinel_by(
+        &mut self,
+        writer: &RegistryClient,
+        key: &Key,
+        owner: SessionId,
+    ) -> Outcome<Vec<Event>> {
         let start = self.history.len();
         let revision = writer.put_with(key, "sentinel", PutOptions::ephemeral(owner)).await?;
         self.until_revision(revision).await?;
-        Ok((self.history.len() - start).saturating_sub(1))
+        let events = self.history.get(start..).unwrap_or_default();
+        let told = events.iter().filter(|event| event.key().is_some() && event.revision() != revision);
+        Ok(told.cloned().collect())
     }
 
     /// Reads on until the events have reached `revision`.

@@ -19,7 +19,7 @@ use crate::refusal::refused;
 use crate::{Broken, Case, Context, Outcome, Watcher};
 
 /// How many sessions are opened and closed to look for traces.
-const MANY: usize = 1000;
+const MANY: usize = 400;
 
 pub(super) fn cases() -> Vec<Case> {
     let mut cases = cases!["session";
@@ -156,7 +156,7 @@ async fn heartbeats_write_nothing(context: Context) -> Outcome {
     }
     ensure_eq!(G18, present(&client, &key, G18).await?, before, "the key of a session after 500 heartbeats");
     let events = watcher.until_sentinel_by(&client, &key, session).await?;
-    ensure_eq!(G18, events, 0, "how many events 500 heartbeats made");
+    ensure_eq!(G18, events, [], "the events of 500 heartbeats");
     Ok(())
 }
 
@@ -331,7 +331,7 @@ async fn a_freeze_shorter_than_the_ttl_is_harmless(context: Context) -> Outcome 
     ensure!(G17, session.is_alive(), "a freeze shorter than the ttl ended the session: {:?}", session.state());
     let key = context.key("e")?;
     let events = watcher.until_sentinel_by(&other, &key, session.id()).await?;
-    ensure_eq!(G17, events, 0, "how many events others were told of the freeze");
+    ensure_eq!(G17, events, [], "what others were told of the freeze");
     process.run(async move { session.close().await }).await??;
     Ok(())
 }

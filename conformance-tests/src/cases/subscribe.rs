@@ -340,13 +340,15 @@ async fn a_slow_subscriber_costs_itself_only(context: Context) -> Outcome {
     let scope = Scope::Tree(context.root()?);
     let mut slow = Watcher::open(&context, &client, &scope).await?;
     let mut quick = Watcher::open(&context, &client, &scope).await?;
-    let value = Bytes::from(vec![7; 2048]);
-    for number in 0..STORM / 2 {
-        let key = context.key(&(number % 10).to_string())?;
-        let revision = writer.put(&key, value.clone()).await?;
-        if number % 100 == 0 {
-            quick.until_revision(revision).await?;
-        }
+    let (value, root) = (Bytes::from(vec![7; 2048]), context.key("slow")?);
+    // Enough for any buffer that a server may keep for one subscriber.
+    for _ in 0..50 {
+        let puts = (0..100).map(|number| {
+            let (writer, root, value) = (&writer, &root, value.clone());
+            async move { Ok::<_, Broken>(writer.put(&root.join(&(number % 10).to_string())?, value).await?) }
+        });
+        let revisions = future::try_join_all(puts).await?;
+        quick.until_revision(revisions.into_iter().max().unwrap_or_default()).await?;
     }
     let end = writer.put(&context.key("end")?, "").await?;
     quick.until_revision(end).await?;
@@ -374,7 +376,7 @@ pub(super) fn random_change(context: &Context, random: &mut impl Rng) -> Outcome
 }
 
 async fn the_order_of_changes_holds_over_ten_thousand_transactions(context: Context) -> Outcome {
-    const WRITERS: u64 = 10;
+    const WRITERS: u64 = 50;
     const ROUNDS: usize = 40;
     let client = context.client().await?;
     let scope = Scope::Tree(context.root()?);

@@ -1,0 +1,147 @@
+//! Members inside this process, on real sockets and durable directories; every client is one of a member's own.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use conformance_tests::{Broken, Cluster, Fault, Harness, Outcome, Timing};
+use futures::future;
+use registry_api::Registry;
+use registry_raft::{MemberAddress, RaftRegistry, RaftSettings};
+use tempfile::TempDir;
+use tokio::sync::RwLock;
+
+/// A group of members in this process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Embedded {
+    name: &'static str,
+    members: usize,
+    faults: &'static [Fault],
+    expected: &'static str,
+}
+
+impl Embedded {
+    pub(crate) const ONE: Self =
+        Self { name: "raft-one", members: 1, faults: &[], expected: include_str!("expected/raft-one.txt") };
+    pub(crate) const THREE: Self = Self {
+        name: "raft-three",
+        members: 3,
+        faults: &[Fault::Restart(0)],
+        expected: include_str!("expected/raft-three.txt"),
+    };
+}
+
+#[async_trait]
+impl Harness for Embedded {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn timing(&self) -> Timing {
+        crate::timing()
+    }
+
+    fn members(&self) -> usize {
+        self.members
+    }
+
+    fn faults(&self) -> &'static [Fault] {
+        self.faults
+    }
+
+    fn expected(&self) -> &'static str {
+        self.expected
+    }
+
+    async fn start(&self) -> Outcome<Arc<dyn Cluster>> {
+        Ok(Arc::new(Group::start(self.members).await?))
+    }
+}
+
+struct Group {
+    settings: Vec<RaftSettings>,
+    members: RwLock<Vec<Arc<RaftRegistry>>>,
+    connected: AtomicUsize,
+    _data: TempDir,
+}
+
+impl Group {
+    async fn start(count: usize) -> Outcome<Self> {
+        let data = TempDir::new()?;
+        let addresses = free_addresses(count)?;
+        let settings: Vec<_> = addresses
+            .iter()
+            .map(|member| RaftSettings {
+                node: member.id,
+                listen: member.address.clone(),
+                members: addresses.clone(),
+                data_dir: Some(data.path().join(member.id.to_string())),
+                ..RaftSettings::default()
+            })
+            .collect();
+        let members = future::try_join_all(settings.iter().cloned().map(RaftRegistry::connect)).await?;
+        let members = RwLock::new(members.into_iter().map(Arc::new).collect());
+        Ok(Self { settings, members, connected: AtomicUsize::new(0), _data: data })
+    }
+
+    async fn member(&self, number: usize) -> Outcome<Arc<RaftRegistry>> {
+        let members = self.members.read().await;
+        members.get(number).cloned().ok_or_else(|| Broken::harness(format!("there is no member {number}")))
+    }
+
+    async fn restart(&self, number: usize) -> Outcome {
+        let settings = self.settings.get(number).cloned().ok_or_else(|| Broken::harness("no such member"))?;
+        self.member(number).await?.shutdown().await;
+        let started = Arc::new(RaftRegistry::connect(settings).await?);
+        if let Some(member) = self.members.write().await.get_mut(number) {
+            *member = started;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Cluster for Group {
+    async fn connect(&self) -> Outcome<Arc<dyn Registry>> {
+        let turn = self.connected.fetch_add(1, Ordering::Relaxed);
+        self.connect_to(turn % self.settings.len()).await
+    }
+
+    async fn connect_to(&self, member: usize) -> Outcome<Arc<dyn Registry>> {
+        let client = self.member(member).await?.another_client("conformance");
+        Ok(Arc::new(client.ok_or_else(|| Broken::harness("a member must give clients"))?))
+    }
+
+    async fn inject(&self, fault: Fault) -> Outcome {
+        match fault {
+            Fault::Restart(member) => self.restart(member).await,
+            other => Err(Broken::harness(format!("members in this process: cannot {other}"))),
+        }
+    }
+
+    async fn leader(&self) -> Outcome<usize> {
+        let mut leaders = self.member(0).await?.leaders();
+        loop {
+            match leaders.next().await {
+                Some(Some(leader)) => return Ok(usize::try_from(leader.id)?.saturating_sub(1)),
+                Some(None) => {}
+                None => return Err(Broken::harness("the member has ended")),
+            }
+        }
+    }
+
+    async fn disk_usage(&self) -> Outcome<Option<u64>> {
+        Ok(None)
+    }
+}
+
+/// Addresses of loopback that nobody listens on at the moment.
+pub(crate) fn free_addresses(count: usize) -> Outcome<Vec<MemberAddress>> {
+    let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    let mut addresses = Vec::new();
+    for (id, listener) in (1..).zip(&listeners) {
+        addresses.push(MemberAddress::new(id, listener.local_addr()?.to_string()));
+    }
+    Ok(addresses)
+}

@@ -1,0 +1,33 @@
+//! The conformance suite on this backend: embedded members, and members as processes with remote clients.
+
+mod embedded;
+mod fleet;
+mod link;
+mod member;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use conformance_tests::{Harness, LeaderChange, Timing};
+
+use crate::embedded::Embedded;
+use crate::fleet::Processes;
+
+/// The durations of the backend, on a machine that has other things to do as well.
+fn timing() -> Timing {
+    Timing { leader_change: LeaderChange::RestartsTtls, ..Timing::default() }
+}
+
+fn main() -> ExitCode {
+    if let Some(config) = std::env::var_os(member::CONFIG_VARIABLE) {
+        return member::run(&config);
+    }
+    let harnesses: Vec<Arc<dyn Harness>> = vec![
+        Arc::new(Embedded::ONE),
+        Arc::new(Embedded::THREE),
+        Arc::new(Processes::ONE),
+        Arc::new(Processes::THREE),
+        Arc::new(Processes::FIVE),
+    ];
+    conformance_tests::run(harnesses)
+}
