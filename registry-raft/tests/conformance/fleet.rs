@@ -141,6 +141,9 @@ impl Crew {
     }
 
     async fn spawn(&mut self, data: &TempDir, id: u64) -> Outcome {
+        for wire in self.wires_to(id) {
+            wire.plug().await?;
+        }
         let config = data.path().join(format!("member-{id}.toml"));
         tokio::fs::write(&config, self.config(data.path(), id)).await?;
         let log = if std::env::var_os("RUST_LOG").is_some() { Stdio::inherit() } else { Stdio::null() };
@@ -188,6 +191,7 @@ impl Crew {
 
     async fn kill(&mut self, ids: &[u64]) -> Outcome {
         for id in ids {
+            self.unplug(*id).await;
             self.process(*id)?.start_kill()?;
         }
         for id in ids {
@@ -201,6 +205,7 @@ impl Crew {
         self.signal(id, Signal::TERM)?;
         let status = tokio::time::timeout(PATIENCE, self.process(id)?.wait()).await??;
         self.processes.remove(&id);
+        self.unplug(id).await;
         if status.success() { Ok(()) } else { Err(Broken::harness(format!("member {id} stopped with {status}"))) }
     }
 
@@ -212,6 +217,16 @@ impl Crew {
     async fn start(&mut self, data: &TempDir, id: u64) -> Outcome {
         self.spawn(data, id).await?;
         self.serving(id).await
+    }
+
+    fn wires_to(&mut self, id: u64) -> impl Iterator<Item = &mut Wire> {
+        self.wires.iter_mut().filter(move |((_, to), _)| *to == id).map(|(_, wire)| wire)
+    }
+
+    async fn unplug(&mut self, id: u64) {
+        for wire in self.wires_to(id) {
+            wire.unplug().await;
+        }
     }
 
     fn isolate(&self, id: u64) {

@@ -10,12 +10,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// A relay in front of one member, for one other. While it is cut it holds everything back, as a network would that
-/// loses every packet: connections neither end nor make progress.
+/// loses every packet: connections neither end nor make progress. While it is unplugged its address refuses connections,
+/// as that of a process does that is gone.
 pub(crate) struct Wire {
     address: String,
+    target: String,
     cut: Arc<watch::Sender<bool>>,
     /// Ends the relay when dropped.
-    _relay: JoinSet<()>,
+    relay: JoinSet<()>,
 }
 
 impl Wire {
@@ -25,8 +27,22 @@ impl Wire {
         let address = listener.local_addr()?.to_string();
         let cut = Arc::new(watch::Sender::new(false));
         let mut relay = JoinSet::new();
-        relay.spawn(accept(listener, target, Arc::clone(&cut)));
-        Ok(Self { address, cut, _relay: relay })
+        relay.spawn(accept(listener, target.clone(), Arc::clone(&cut)));
+        Ok(Self { address, target, cut, relay })
+    }
+
+    /// The member is gone: connections end, and new ones are refused.
+    pub(crate) async fn unplug(&mut self) {
+        self.relay.shutdown().await;
+    }
+
+    /// The member is back.
+    pub(crate) async fn plug(&mut self) -> Outcome {
+        if self.relay.is_empty() {
+            let listener = TcpListener::bind(&self.address).await?;
+            self.relay.spawn(accept(listener, self.target.clone(), Arc::clone(&self.cut)));
+        }
+        Ok(())
     }
 
     /// What to dial instead of the target.
