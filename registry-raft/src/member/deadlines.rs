@@ -141,6 +141,16 @@ impl Deadlines {
         }
     }
 
+    /// Time in which nobody could be heard does not count.
+    pub(crate) fn extend_all(&mut self, by: Duration) {
+        for life in self.lives.values_mut() {
+            life.deadline += by;
+            if life.stage == Stage::Overdue {
+                life.stage = Stage::Alive;
+            }
+        }
+    }
+
     /// It was heard now; `round_trip_us` is of the heartbeat before, 0 where there was none.
     pub(crate) fn heard(&mut self, id: u64, round_trip_us: u64, now: Duration) -> Heard {
         let Some(life) = self.lives.get_mut(&id) else {

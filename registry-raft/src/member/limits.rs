@@ -56,8 +56,12 @@ pub(crate) const SESSION_TICK: Duration = Duration::from_millis(50);
 /// After its deadline a session may still be heard for this long: what arrived in time may wait in a socket. A little less
 /// than a tick, so that the next one ends it.
 pub(crate) const OVERDUE_GRACE: Duration = Duration::from_millis(40);
-/// A leader that did not get to look for this long was stalled itself.
-pub(crate) const STALL_AFTER: Duration = Duration::from_millis(300);
+/// A leader that did not get to look for this long was stalled itself: the time does not count for anybody.
+pub(crate) const STALL_AFTER: Duration = Duration::from_millis(200);
+/// After this long connections may be lost too, so everybody gets a full ttl.
+pub(crate) const STALL_LONG: Duration = Duration::from_secs(1);
+/// When the clock that counts suspension is this far ahead of the one that does not, the machine was suspended.
+pub(crate) const SUSPENDED_AFTER: Duration = Duration::from_millis(100);
 /// Ends of silent sessions that are proposed at a time.
 pub(crate) const EXPIRIES_AT_ONCE: usize = 256;
 /// A client identity that sends nothing for this long ends.

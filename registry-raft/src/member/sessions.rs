@@ -6,7 +6,9 @@
 //!
 //! - A heartbeat is taken only while no other member can lead, and this one has applied everything acknowledged before.
 //! - A member that begins to lead, and a leader that did not run or had no quorum for a while, gives everybody a full
-//!   ttl: it cannot know what it did not hear.
+//!   ttl: it cannot know what it did not hear. After a short stall only that time does not count: the heartbeats sent in
+//!   it wait in sockets.
+//! - A confirmation from before the machine was suspended proves nothing: its clock stood still.
 //! - Without a quorum nothing ends.
 //! - Once the end of a session was proposed its heartbeats are refused, until it is known that the end was not applied.
 
@@ -21,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::boundary::Failed;
 use crate::member::clock::Clock;
 use crate::member::deadlines::{Deadlines, Heard, Renewal, Silent};
-use crate::member::limits::{CLIENT_TTL, EXPIRIES_AT_ONCE, SESSION_TICK, STALL_AFTER};
+use crate::member::limits::{CLIENT_TTL, EXPIRIES_AT_ONCE, SESSION_TICK, STALL_AFTER, STALL_LONG, SUSPENDED_AFTER};
 use crate::member::metrics::Meters;
 use crate::member::quorum::{Leadership, ProposeError, Quorum, not_leader};
 use crate::proto;
@@ -42,12 +44,20 @@ struct Watched {
     clients: Deadlines,
     /// The term in which this member leads and watches; heartbeats of no other term are taken.
     term: Option<u64>,
-    /// When the last tick was.
-    ticked: Duration,
+    /// When the last tick was, on the clock that counts suspension and on the one that confirmations are counted with.
+    ticked: Option<(Duration, Instant)>,
     /// Something kept the leader from hearing, so everybody gets a full ttl at the next tick with a quorum.
     deaf: bool,
-    /// A confirmation that does not reach beyond this is from before a stall and proves nothing.
+    /// A confirmation that does not reach beyond this is from before a suspension and proves nothing.
     distrusted: Option<Instant>,
+}
+
+/// The time since the last tick.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gap {
+    whole: Duration,
+    /// How much of it the machine was suspended.
+    suspended: Duration,
 }
 
 /// Ends to propose: one entry of the log.
@@ -162,19 +172,18 @@ impl Sessions {
         let now = self.clock.now();
         let confirmed_until = self.quorum.confirmed_until();
         let mut watched = self.lock();
-        let gap = now.saturating_sub(watched.ticked);
-        watched.ticked = now;
+        let gap = watched.gap(now);
+        watched.ticked = Some((now, Instant::now()));
         if !leadership.leading || !leadership.ready {
             watched.term = None;
             return None;
         }
         if watched.term != Some(leadership.term) {
             watched.begin_to_lead(leadership.term, now);
-        } else if gap > STALL_AFTER {
-            tracing::warn!(gap_ms = gap.as_millis(), "the leader was stalled; every session gets its full ttl");
+        } else if gap.whole > STALL_AFTER {
+            tracing::warn!(gap_ms = gap.whole.as_millis(), "the leader was stalled; the time counts for no session");
             self.meters.stalls.increment(1);
-            watched.deaf = true;
-            watched.distrusted = confirmed_until;
+            watched.stalled(gap, confirmed_until);
         }
         if !watched.is_confirmed(confirmed_until) {
             watched.deaf = true;
@@ -268,9 +277,7 @@ impl Sessions {
         if !leadership.ready || watched.term != Some(leadership.term) {
             return Err(refused(proto::Failure::Unavailable, "this member has just begun to lead"));
         }
-        // The confirmation stands still while the machine is suspended; the time since the last tick does not.
-        let ran = now.saturating_sub(watched.ticked) <= STALL_AFTER;
-        if !ran || !watched.is_confirmed(self.quorum.confirmed_until()) {
+        if watched.gap(now).suspended > SUSPENDED_AFTER || !watched.is_confirmed(self.quorum.confirmed_until()) {
             return Err(refused(
                 proto::Failure::Unavailable,
                 "this member leads, but no quorum has confirmed it lately",
@@ -291,6 +298,25 @@ impl Watched {
         self.distrusted = None;
         self.sessions.renew_all(now, Renewal::LeaderChange);
         self.clients.renew_all(now, Renewal::LeaderChange);
+    }
+
+    fn gap(&self, now: Duration) -> Gap {
+        let Some((ticked, at)) = self.ticked else { return Gap::default() };
+        let whole = now.saturating_sub(ticked);
+        Gap { whole, suspended: whole.saturating_sub(at.elapsed()) }
+    }
+
+    /// Nothing was heard in the gap, though it may have been said.
+    fn stalled(&mut self, gap: Gap, confirmed_until: Option<Instant>) {
+        if gap.suspended > SUSPENDED_AFTER {
+            self.distrusted = confirmed_until;
+            self.deaf = true;
+        } else if gap.whole > STALL_LONG {
+            self.deaf = true;
+        } else {
+            self.sessions.extend_all(gap.whole);
+            self.clients.extend_all(gap.whole);
+        }
     }
 
     fn is_confirmed(&self, until: Option<Instant>) -> bool {

@@ -80,8 +80,34 @@ async fn a_new_leader_gives_everybody_a_full_ttl() {
     assert_eq!(pass(&bench, SESSION_TICK * 3), [session]);
 }
 
+/// The leader does not run for this long; the machine does.
+async fn stall(bench: &Bench, time: Duration) {
+    bench.clock.advance(time);
+    tokio::time::advance(time).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_short_stall_counts_for_nobody_and_heartbeats_are_taken_right_after_it() {
+    let (bench, session) = leading();
+    pass(&bench, TTL - SESSION_TICK * 2);
+    stall(&bench, STALL_LONG - SESSION_TICK).await;
+    heartbeat(&bench, bench.open_session(TTL_MS)).unwrap();
+    assert!(tick(&bench).is_none());
+    assert!(pass(&bench, SESSION_TICK).is_empty());
+    assert_eq!(pass(&bench, SESSION_TICK * 3), [session]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_stall_gives_everybody_a_full_ttl() {
+    let (bench, session) = leading();
+    pass(&bench, TTL - SESSION_TICK);
+    stall(&bench, STALL_LONG + SESSION_TICK).await;
+    assert!(pass(&bench, TTL).is_empty());
+    assert_eq!(pass(&bench, SESSION_TICK * 3), [session]);
+}
+
 #[tokio::test]
-async fn a_leader_that_was_stalled_gives_everybody_a_full_ttl_once_it_is_confirmed_anew() {
+async fn a_leader_that_was_suspended_gives_everybody_a_full_ttl_once_it_is_confirmed_anew() {
     let (bench, session) = leading();
     bench.quorum.confirm_until(Some(Instant::now() + Duration::from_secs(3600)));
     bench.clock.advance(TTL * 5);
