@@ -66,6 +66,7 @@ impl Config {
             Some(name) => name.clone(),
             None => default_name(process),
         };
+        let figment = layers::with_label(figment, &format!("{} {name}", process.as_str()));
         Ok(Self { registry: figment.focus("registry"), scheduler, name })
     }
 }

@@ -47,6 +47,16 @@ fn with_defaults(process: Process, figment: Figment) -> Figment {
     }
 }
 
+/// What members call this process in their logs, where nothing else is configured.
+pub(super) fn with_label(figment: Figment, label: &str) -> Figment {
+    match figment.extract_inner::<String>("registry.backend").as_deref() {
+        Ok("raft") => {
+            figment.join(Layer { source: "default of the scheduler", key: "registry.raft.label", value: label })
+        }
+        _ => figment,
+    }
+}
+
 /// One key, with where it comes from for messages.
 struct Layer<'a, T> {
     source: &'static str,

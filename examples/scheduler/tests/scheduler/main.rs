@@ -7,6 +7,7 @@
 )]
 
 mod bench;
+mod embedded;
 mod failover;
 mod lost;
 mod run;
