@@ -16,8 +16,6 @@ use crate::saboteur::Saboteur;
 use crate::stall::StallMeter;
 use crate::{Broken, Case, Cluster, Context, Guarantee, Harness, Outcome, cases};
 
-/// How many cases run at once: nearly all of them only wait.
-const PARALLEL: usize = 24;
 /// The environment variable with the seed of random cases.
 const SEED_VARIABLE: &str = "CONFORMANCE_SEED";
 
@@ -28,12 +26,8 @@ const SEED_VARIABLE: &str = "CONFORMANCE_SEED";
 /// is written to `target/conformance/`.
 #[must_use]
 pub fn run(harnesses: Vec<Arc<dyn Harness>>) -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    if arguments.test_threads.is_none() {
-        arguments.test_threads = Some(PARALLEL);
-    }
     log_as_asked();
-    let runner = match Runner::new(arguments) {
+    let runner = match Runner::new(Arguments::from_args()) {
         Ok(runner) => runner,
         Err(error) => {
             announce(&format!("cannot start a runtime: {error}"));
@@ -137,7 +131,9 @@ impl Runner {
         let recorder = Recorder::default();
         let (together, alone) = self.trials(&plan, &recorder);
         let serial = Arguments { test_threads: Some(1), ..self.arguments.clone() };
-        let mut failed = self.run_trials(&self.arguments, together).has_failed();
+        let threads = self.arguments.test_threads.or(Some(plan.harness.timing().parallel));
+        let parallel = Arguments { test_threads: threads, ..self.arguments.clone() };
+        let mut failed = self.run_trials(&parallel, together).has_failed();
         failed |= self.run_trials(&serial, alone).has_failed();
         if let Err(error) = recorder.write(&plan, self.seed) {
             announce(&format!("cannot write the report: {error}"));

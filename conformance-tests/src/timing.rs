@@ -20,6 +20,8 @@ pub struct Timing {
     pub request_timeout: Duration,
     /// The longest that one whole case may take.
     pub case_limit: Duration,
+    /// How many cases run at once: many where they only wait, fewer where the servers share the machine.
+    pub parallel: usize,
 }
 
 /// What a change of the leader does to the ttls of sessions.
@@ -42,6 +44,7 @@ impl Default for Timing {
             leader_change: LeaderChange::KeepsDeadlines,
             request_timeout: Duration::from_secs(5),
             case_limit: Duration::from_secs(150),
+            parallel: 24,
         }
     }
 }

@@ -1,7 +1,5 @@
 //! `docs/guarantees.md` names the cases that show each guarantee: the list is the one of the suite.
 
-#![expect(clippy::panic, reason = "a test: failing loudly is its purpose")]
-
 use std::fmt::Write as _;
 use std::path::Path;
 

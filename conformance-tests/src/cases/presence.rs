@@ -140,7 +140,8 @@ async fn after_a_short_outage_nothing_happened(context: Context) -> Outcome {
     presence.report("during")?;
     cable.mend();
     let (entry, previous) = watcher.until_put(&key).await?;
-    ensure_eq!(G17, &*decoded(&entry.value)?.payload, b"during", "the payload reported during the outage");
+    let story = format!("the payload reported during the outage; {entry:?} after {previous:?}, session {session}");
+    ensure_eq!(G17, decoded(&entry.value)?.payload, Bytes::from("during"), "{story}");
     let owners = (entry.owner, previous.and_then(|previous| previous.owner));
     ensure_eq!(G17, owners, (Some(session), Some(session)), "the owners before and after");
     Ok(presence.withdraw().await?)
