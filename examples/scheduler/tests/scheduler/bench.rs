@@ -107,6 +107,16 @@ impl Bench {
         self.observer.client.create(&key, encode(&assignment)).await.unwrap();
     }
 
+    /// Waits until so many masters are there, and all of them know it: the split does not change any more.
+    pub(crate) async fn slots(&self, count: usize) {
+        self.eventually("everybody sees all slots", async |reader| {
+            let members = reader.members().await.unwrap();
+            let all = members.len() == count && members.iter().all(|member| member.report.slots == count);
+            all.then_some(())
+        })
+        .await;
+    }
+
     /// Waits until the instance has ended, and returns it.
     pub(crate) async fn ended(&self, instance: &Name) -> InstanceView {
         self.until("the instance ends", instance, |view| view.ended_at.is_some()).await

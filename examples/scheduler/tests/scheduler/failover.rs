@@ -28,6 +28,7 @@ async fn a_dead_workers_task_is_given_to_another() {
 async fn a_dead_masters_instances_are_taken_over() {
     let bench = Bench::new();
     let masters = [bench.master("m1"), bench.master("m2"), bench.master("m3")];
+    bench.slots(3).await;
     let _workers = (bench.worker("w1"), bench.worker("w2"));
     let (log, go) = (bench.log().await, bench.file("go"));
     // The first task waits for a file, so that the driver dies in the middle for sure.

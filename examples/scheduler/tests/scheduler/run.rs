@@ -193,12 +193,7 @@ async fn a_cancelled_instance_ends_and_its_commands_with_it() {
 async fn several_masters_split_the_instances() {
     let bench = Bench::new();
     let _processes = (bench.master("m1"), bench.master("m2"), bench.master("m3"), bench.worker("w1"));
-    bench
-        .eventually("everybody sees three slots", async |reader| {
-            let members = reader.members().await.unwrap();
-            (members.len() == 3 && members.iter().all(|member| member.report.slots == 3)).then_some(())
-        })
-        .await;
+    bench.slots(3).await;
 
     let mut drivers = std::collections::BTreeSet::new();
     for _ in 0..12 {
