@@ -15,8 +15,10 @@ mod group;
 mod home;
 mod link;
 mod links;
+mod outgoing;
 mod pending;
 mod proposer;
+mod reader;
 mod router;
 #[cfg(test)]
 mod tests;

@@ -11,11 +11,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Endpoint;
 
-use super::pending::{Pending, Routed};
+use super::outgoing::{Outgoing, Sent, Withdrawal, message, withdraws};
+use super::reader::{Reader, chain};
 use super::{ClientTiming, Group, Target};
-use crate::boundary::{
-    CREDIT_MAX, EventControl, EventSource, Failed, LeaderView, MESSAGE_LEN_MAX, MemberView, PROTOCOL, Standing,
-};
+use crate::boundary::{CREDIT_MAX, EventSource, Failed, LeaderView, MESSAGE_LEN_MAX, MemberView, PROTOCOL, Standing};
 use crate::proto;
 use crate::proto::answer::Answer;
 use crate::proto::client_message::Message as ToMember;
@@ -49,13 +48,6 @@ pub(crate) struct Connection {
     view: watch::Receiver<MemberView>,
     ended: CancellationToken,
     _reader: DropGuard,
-}
-
-/// The sending half, shared with whoever may have to withdraw a request.
-#[derive(Clone, Debug)]
-struct Outgoing {
-    queue: mpsc::Sender<proto::ClientMessage>,
-    pending: Arc<Pending>,
 }
 
 impl Connection {
@@ -205,152 +197,6 @@ async fn received(answer: oneshot::Receiver<Result<Answer, Failed>>, deadline: I
     }
 }
 
-/// Whether a request that is no longer waited for is withdrawn: a proposal is not, it may be under way in the log.
-fn withdraws(request: &Request) -> bool {
-    match request {
-        Request::Propose(_) | Request::Heartbeat(_) | Request::KeepClient(_) => false,
-        Request::Get(_)
-        | Request::List(_)
-        | Request::Subscribe(_)
-        | Request::AwaitGrant(_)
-        | Request::InspectLock(_)
-        | Request::ListDeaths(_)
-        | Request::Status(_)
-        | Request::ReadIndex(_) => true,
-    }
-}
-
-/// Takes a request back when whoever made it goes away.
-#[derive(Debug)]
-struct Withdrawal {
-    id: u64,
-    outgoing: Outgoing,
-    events: Option<mpsc::Receiver<proto::Events>>,
-    state: Sent,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sent {
-    No,
-    Withdrawable,
-    Final,
-}
-
-impl Withdrawal {
-    /// The answer came: nothing is left to take back.
-    fn settle(mut self) {
-        self.state = Sent::Final;
-    }
-
-    /// The subscription was accepted: from now on its source decides when it ends.
-    fn into_source(mut self) -> EventSource {
-        self.state = Sent::Final;
-        let control = StreamControl { id: self.id, outgoing: self.outgoing.clone() };
-        let (_closed, nothing) = mpsc::channel(1);
-        let events = self.events.take().unwrap_or(nothing);
-        EventSource::new(events, Arc::new(control))
-    }
-}
-
-impl Drop for Withdrawal {
-    fn drop(&mut self) {
-        self.outgoing.pending.forget_answer(self.id);
-        if self.events.is_some() {
-            self.outgoing.pending.forget_events(self.id);
-        }
-        if self.state == Sent::Withdrawable {
-            self.outgoing.tell(ToMember::Cancel(self.id));
-        }
-    }
-}
-
-impl Outgoing {
-    /// Says something that nobody waits for. With a full queue it is not said: an answer that comes all the same is
-    /// dropped, and events that come are cancelled again.
-    fn tell(&self, said: ToMember) {
-        let _unsaid = self.queue.try_send(message(said));
-    }
-}
-
-/// Steers a subscription at the other end of a stream.
-#[derive(Debug)]
-struct StreamControl {
-    id: u64,
-    outgoing: Outgoing,
-}
-
-impl EventControl for StreamControl {
-    fn credit(&self, events: u64) {
-        let credit = proto::Credit { subscription: self.id, events };
-        if self.outgoing.queue.try_send(message(ToMember::Credit(credit))).is_err() {
-            // Credit that is lost would stop the subscription for ever: its consumer subscribes again instead.
-            self.cancel();
-        }
-    }
-
-    fn cancel(&self) {
-        if self.outgoing.pending.forget_events(self.id) {
-            self.outgoing.tell(ToMember::Cancel(self.id));
-        }
-    }
-}
-
-/// Reads what the member sends, until the stream ends.
-struct Reader {
-    target: Target,
-    outgoing: Outgoing,
-    view: watch::Sender<MemberView>,
-    group: Arc<Group>,
-    _ended: DropGuard,
-}
-
-impl Reader {
-    async fn run(self, mut incoming: tonic::Streaming<proto::MemberMessage>) {
-        let reason = loop {
-            match incoming.next().await {
-                Some(Ok(proto::MemberMessage { message: Some(FromMember::Goodbye(_)) })) => {
-                    self.view.send_modify(|view| view.standing = Standing::Leaving);
-                    break "it is stopping".to_owned();
-                }
-                Some(Ok(message)) => self.route(message),
-                Some(Err(status)) => break chain(&status),
-                None => break "it ended the connection".to_owned(),
-            }
-        };
-        let Target { id, address } = &self.target;
-        self.outgoing.pending.end(&format!("connection to member {id} at {address} lost: {reason}"));
-    }
-
-    fn route(&self, message: proto::MemberMessage) {
-        match message.message {
-            Some(FromMember::Answer(answer)) => self.outgoing.pending.answer(answer),
-            Some(FromMember::Events(events)) => {
-                let id = events.subscription;
-                if self.outgoing.pending.events(events) == Routed::Unwanted {
-                    self.outgoing.tell(ToMember::Cancel(id));
-                }
-            }
-            Some(FromMember::Leader(leader)) => {
-                self.group.hear_leader(self.target.id, &leader);
-                self.view.send_modify(|view| view.leader = LeaderView::from_proto(leader));
-            }
-            // A newer member may say more than this client knows.
-            Some(FromMember::Welcome(_) | FromMember::Goodbye(_)) | None => {}
-        }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.outgoing.pending.end("the connection was closed");
-        self.view.send_modify(|view| view.standing = Standing::Away);
-    }
-}
-
-fn message(message: ToMember) -> proto::ClientMessage {
-    proto::ClientMessage { message: Some(message) }
-}
-
 fn endpoint(dial: &Dial) -> Result<Endpoint, String> {
     let timing = &dial.timing;
     let endpoint = Endpoint::from_shared(format!("http://{}", dial.target.address)).map_err(|error| chain(&error))?;
@@ -389,13 +235,4 @@ fn checked(welcome: proto::Welcome, target: &Target, group: &Group) -> Result<Me
         leader: LeaderView::from_proto(leader),
         members: Arc::new(members.into_iter().collect()),
     })
-}
-
-/// An error with what is below it, in one line: the outermost words of a transport say little.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let innermost = std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error);
-    match innermost.downcast_ref::<tonic::Status>() {
-        Some(status) => status.message().to_owned(),
-        None => innermost.to_string(),
-    }
 }
