@@ -16,16 +16,15 @@ mod value;
 use registry_api::{KeyError, TransactionError};
 
 pub(crate) use self::event::{cause_of, event_of, reason_of};
-pub(crate) use self::options::{PutParts, delete_of, delete_parts, precondition_of, put_of, put_parts};
+pub(crate) use self::options::{PutParts, delete_of, delete_parts, put_of, put_parts};
 pub(crate) use self::proposal::check_proposal;
-pub(crate) use self::refusal::{BACKEND, error_of, refusal_of};
+pub(crate) use self::refusal::{BACKEND, error_of};
 pub(crate) use self::session::{check_label, ttl_of};
 pub(crate) use self::transaction::{commit_of, transaction_of};
 use crate::proto;
 
 /// Why a message says nothing that can be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(unreachable_pub, reason = "the error of public traits implemented between public types must be public")]
 pub enum ConvertError {
     /// Its content is wrong: a key that is no key, a value that is too long, a field that is missing.
     #[error("{0}")]

@@ -1,8 +1,8 @@
 //! The generated messages of `proto/registry/v1`.
 
 #![expect(
-    missing_docs,
     unreachable_pub,
+    clippy::too_many_lines,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     reason = "generated; documented in the .proto files"

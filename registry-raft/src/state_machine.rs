@@ -31,9 +31,9 @@ use self::history::History;
 use self::keyspace::Keyspace;
 use self::limits::{LIMITS, Limits};
 use self::lock::Locks;
-pub(crate) use self::read::SessionInfo;
 use self::session::Sessions;
-pub(crate) use self::snapshot::{SnapshotDecoder, SnapshotEncoder, SnapshotError};
+#[cfg(test)]
+pub(crate) use self::snapshot::{SnapshotDecoder, SnapshotError};
 use crate::proto;
 
 /// The state that every member holds.

@@ -4,8 +4,6 @@
 //! How it is stored and recovered, and which test shows what, is in `docs/storage.md`; the bytes are in
 //! `docs/formats/disk.md`.
 
-#![expect(dead_code, unused_imports, reason = "parts of the surface have no caller yet")]
-
 mod engine;
 mod error;
 mod frame;
@@ -30,43 +28,27 @@ mod tests;
 
 use std::{fmt, path::Path, sync::Arc};
 
+#[cfg(test)]
+pub(crate) use self::io::LogFile;
 pub(crate) use self::{
     error::{Result, StorageError},
-    io::{LogFile, LogIo},
+    io::LogIo,
     log::{Done, Log},
     options::{FirstIndex, Identity, Opening, StorageOptions, Writer},
     record::{LogState, Position, Record, RecordKind, Vote},
-    snapshot::{SnapshotMeta, SnapshotReader, SnapshotStore, SnapshotWriter},
+    snapshot::{SnapshotMeta, SnapshotStore},
 };
 use self::{
     io::{MemoryDir, RealDir},
     stamp::Directory,
 };
 
-/// Space on the disk of the data directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Space {
-    /// Bytes free for this process.
-    pub(crate) free: u64,
-    /// Bytes that should stay free.
-    pub(crate) reserve: u64,
-}
-
-impl Space {
-    /// Whether new data should be refused before the disk is full, so that what ends sessions and frees space still fits.
-    pub(crate) fn is_low(&self) -> bool {
-        self.free < self.reserve
-    }
-}
-
 /// The storage of one member: its log and its snapshots in one private directory. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Storage {
-    io: Arc<dyn LogIo>,
     log: Log,
     snapshots: SnapshotStore,
     incarnation: u64,
-    reserve: u64,
 }
 
 impl Storage {
@@ -105,9 +87,8 @@ impl Storage {
                 stamp
             }
         };
-        let reserve = options.reserve_bytes;
         let log = Log::start(recovered, options)?;
-        Ok(Self { io, log, snapshots, incarnation: stamp.incarnation, reserve })
+        Ok(Self { log, snapshots, incarnation: stamp.incarnation })
     }
 
     /// A storage in memory with the same behaviour, for tests and throw-away runs: [`Writer::Inline`], [`FirstIndex::Any`].
@@ -137,13 +118,6 @@ impl Storage {
     /// Drawn when the data directory was created: a member whose data was lost comes back with another one.
     pub(crate) fn incarnation(&self) -> u64 {
         self.incarnation
-    }
-
-    /// Free space; a full disk is better refused early than met.
-    pub(crate) fn space(&self) -> Result<Space> {
-        let free = self.io.free_space();
-        let free = free.map_err(|error| StorageError::io("measuring the space of", "the data directory", error))?;
-        Ok(Space { free, reserve: self.reserve })
     }
 
     /// Finishes what was accepted and stops the log in order. Blocks on the disk.

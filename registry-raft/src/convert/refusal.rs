@@ -42,35 +42,3 @@ fn kind_of(refusal: &proto::Refusal) -> ErrorKind {
         Failure::Internal | Failure::Unspecified => ErrorKind::Internal,
     }
 }
-
-/// The refusal that tells a caller elsewhere of this error.
-pub(crate) fn refusal_of(error: &Error) -> proto::Refusal {
-    let mut refusal = proto::Refusal {
-        message: error.message().to_owned(),
-        key: error.key().map(|key| key.as_str().to_owned()).unwrap_or_default(),
-        effect_unknown: error.effect() == Effect::Unknown,
-        ..proto::Refusal::default()
-    };
-    let failure = match error.kind() {
-        ErrorKind::InvalidArgument | ErrorKind::Configuration => Failure::InvalidArgument,
-        ErrorKind::PreconditionFailed => Failure::PreconditionFailed,
-        ErrorKind::OwnedByAnother { owner } => {
-            refusal.owner = owner.get();
-            Failure::OwnedByAnother
-        }
-        ErrorKind::LifetimeMismatch => Failure::LifetimeMismatch,
-        ErrorKind::EphemeralParent => Failure::EphemeralParent,
-        ErrorKind::SessionEnded => Failure::SessionEnded,
-        ErrorKind::LockLost => Failure::LockLost,
-        ErrorKind::LockTimeout => Failure::LockTimeout,
-        ErrorKind::Unavailable => Failure::Unavailable,
-        ErrorKind::DeadlineExceeded => Failure::DeadlineExceeded,
-        ErrorKind::Closed => Failure::Closed,
-        ErrorKind::LimitExceeded => Failure::LimitExceeded,
-        ErrorKind::PermissionDenied => Failure::PermissionDenied,
-        ErrorKind::Unsupported => Failure::Unsupported,
-        _ => Failure::Internal,
-    };
-    refusal.failure = failure.into();
-    refusal
-}

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use registry_api::*;
 
+use super::options::precondition_of;
 use super::*;
+use crate::proto::Failure;
 use crate::proto::command::Command;
 
 fn key(text: &str) -> Key {
@@ -98,25 +100,26 @@ fn a_precondition_of_one_key_does_not_go_with_a_scope_of_many() {
 }
 
 #[test]
-fn every_failure_keeps_its_kind_and_effect_over_the_wire() {
+fn every_failure_has_its_kind_and_keeps_effect_and_key() {
     let kinds = [
-        ErrorKind::PreconditionFailed,
-        ErrorKind::OwnedByAnother { owner: SessionId::new(3) },
-        ErrorKind::LifetimeMismatch,
-        ErrorKind::EphemeralParent,
-        ErrorKind::SessionEnded,
-        ErrorKind::LockLost,
-        ErrorKind::LockTimeout,
-        ErrorKind::Unavailable,
-        ErrorKind::DeadlineExceeded,
-        ErrorKind::Closed,
-        ErrorKind::LimitExceeded,
+        (Failure::PreconditionFailed, ErrorKind::PreconditionFailed),
+        (Failure::OwnedByAnother, ErrorKind::OwnedByAnother { owner: SessionId::new(3) }),
+        (Failure::LifetimeMismatch, ErrorKind::LifetimeMismatch),
+        (Failure::EphemeralParent, ErrorKind::EphemeralParent),
+        (Failure::SessionEnded, ErrorKind::SessionEnded),
+        (Failure::LockLost, ErrorKind::LockLost),
+        (Failure::LockTimeout, ErrorKind::LockTimeout),
+        (Failure::Unavailable, ErrorKind::Unavailable),
+        (Failure::DeadlineExceeded, ErrorKind::DeadlineExceeded),
+        (Failure::Closed, ErrorKind::Closed),
+        (Failure::LimitExceeded, ErrorKind::LimitExceeded),
     ];
-    for kind in kinds {
-        for effect in [Effect::NotApplied, Effect::Unknown] {
-            let error = Error::new(kind.clone(), effect, Operation::Put, BACKEND, "why").with_key(key("/k"));
-            let back = error_of(&refusal_of(&error), Operation::Put);
-            assert_eq!((back.kind(), back.effect(), back.key()), (&kind, effect, Some(&key("/k"))));
+    for (failure, kind) in kinds {
+        for (effect_unknown, effect) in [(false, Effect::NotApplied), (true, Effect::Unknown)] {
+            let (failure, key_text) = (failure.into(), "/k".to_owned());
+            let refusal = proto::Refusal { failure, key: key_text, owner: 3, effect_unknown, ..Default::default() };
+            let error = error_of(&refusal, Operation::Put);
+            assert_eq!((error.kind(), error.effect(), error.key()), (&kind, effect, Some(&key("/k"))));
         }
     }
 }

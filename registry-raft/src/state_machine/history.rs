@@ -29,10 +29,12 @@ impl History {
         self.after
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.revisions.len()
     }
 
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }

@@ -29,8 +29,6 @@ pub(crate) trait LogIo: fmt::Debug + Send + Sync {
     fn list(&self) -> io::Result<Vec<String>>;
     /// Makes creations, renames and removals durable.
     fn sync_dir(&self) -> io::Result<()>;
-    /// Bytes that can still be written.
-    fn free_space(&self) -> io::Result<u64>;
 }
 
 /// An open file; reads and writes name their offset.

@@ -145,6 +145,7 @@ impl Log {
     }
 
     /// Why the log stopped, if it did.
+    #[cfg(test)]
     pub(crate) fn failure(&self) -> Option<StorageError> {
         self.inner.shared.failure()
     }

@@ -55,8 +55,6 @@ pub(crate) struct StorageOptions {
     pub(crate) pending_bytes: usize,
     /// How long `append` waits for room before the log is given up as stalled. Default 30 s.
     pub(crate) stall_limit: Duration,
-    /// Free space under which [`Space::is_low`](super::Space::is_low) holds, in bytes. Default 128 MiB.
-    pub(crate) reserve_bytes: u64,
     /// Who does the writing. Default [`Writer::Thread`].
     pub(crate) writer: Writer,
     /// Where the first record may stand. Default [`FirstIndex::Zero`].
@@ -75,7 +73,6 @@ impl Default for StorageOptions {
             cache_bytes: 32 << 20,
             pending_bytes: 64 << 20,
             stall_limit: Duration::from_secs(30),
-            reserve_bytes: 128 << 20,
             writer: Writer::Thread,
             first_index: FirstIndex::Zero,
             incarnation: 0,

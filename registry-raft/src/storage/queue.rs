@@ -47,11 +47,6 @@ impl Queue {
         self.calls.is_empty()
     }
 
-    /// Whether nothing waits and nothing is being written.
-    pub(super) fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.writing_since.is_none()
-    }
-
     pub(super) fn pending_bytes(&self) -> usize {
         self.pending_bytes
     }

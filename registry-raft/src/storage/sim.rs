@@ -310,10 +310,6 @@ impl LogIo for SimDisk {
         state.pending.retain(|operation| matches!(operation, Pending::Write { .. }));
         Ok(())
     }
-
-    fn free_space(&self) -> io::Result<u64> {
-        Ok(u64::MAX)
-    }
 }
 
 impl LogFile for SimFile {

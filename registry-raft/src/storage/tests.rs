@@ -9,15 +9,14 @@ mod killed;
 mod script;
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     mpsc::{self, Receiver},
 };
 
 use bytes::Bytes;
 
 use super::{
-    Done, FirstIndex, Identity, Log, Opening, Position, Record, RecordKind, Result, Storage, StorageOptions, Vote,
-    Writer,
+    Done, Identity, Log, Opening, Position, Record, RecordKind, Result, Storage, StorageOptions, Vote, Writer,
 };
 
 const IDENTITY: Identity = Identity { cluster: 0xC0FFEE, node: 7 };

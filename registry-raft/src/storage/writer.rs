@@ -102,6 +102,7 @@ impl Shared {
         self.state().queue.oldest()
     }
 
+    #[cfg(test)]
     pub(super) fn failure(&self) -> Option<StorageError> {
         self.state().failure.clone()
     }

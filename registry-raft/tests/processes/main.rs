@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test: failing loudly is its purpose")]
 
 mod cases;
+#[expect(dead_code, reason = "shared with the figures, which need more of it")]
 mod fleet;
 mod member;
 

@@ -236,7 +236,9 @@ impl Model {
             self.given_up.retain(|(session, _, _)| *session != end.session);
             let own: Vec<_> = self.keys.iter().filter(|(_, entry)| entry.owner == end.session).collect();
             let own: Vec<String> = own.into_iter().map(|(key, _)| key.clone()).collect();
-            own.iter().for_each(|key| drop(self.erase(key)));
+            for key in &own {
+                self.erase(key);
+            }
             for name in self.locks.keys().cloned().collect::<Vec<_>>() {
                 self.leave(&name, end.session, None);
             }

@@ -82,7 +82,7 @@ fn precondition_of(choice: &Choice, model: &Model) -> Option<proto::Precondition
 }
 
 fn put_of(choice: &Choice, at: usize, precondition: Option<proto::Precondition>) -> proto::Put {
-    let session = if choice.value % 2 == 0 { 0 } else { choice.session };
+    let session = if choice.value.is_multiple_of(2) { 0 } else { choice.session };
     let value = vec![choice.value; usize::from(choice.value)].into();
     proto::Put { key: key_of(choice, at), value, session, precondition, take_over: choice.flag }
 }

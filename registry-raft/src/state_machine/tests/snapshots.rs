@@ -113,41 +113,50 @@ fn another_format_is_refused_by_its_number() {
 #[test]
 fn references_to_nothing_and_things_of_the_future_are_refused() {
     let future = proto::Revision { incarnation: 1, counter: 1_000 };
-    assert_damaged(|record| match record {
-        Record::Entry(entry) => entry.owner = 77,
-        _ => {}
+    assert_damaged(|record| {
+        if let Record::Entry(entry) = record {
+            entry.owner = 77;
+        }
     });
-    assert_damaged(|record| match record {
-        Record::Entry(entry) => entry.modified = Some(future),
-        _ => {}
+    assert_damaged(|record| {
+        if let Record::Entry(entry) = record {
+            entry.modified = Some(future);
+        }
     });
-    assert_damaged(|record| match record {
-        Record::Lock(lock) => lock.waiters.iter_mut().for_each(|waiter| waiter.session = 77),
-        _ => {}
+    assert_damaged(|record| {
+        if let Record::Lock(lock) = record {
+            lock.waiters.iter_mut().for_each(|waiter| waiter.session = 77);
+        }
     });
-    assert_damaged(|record| match record {
-        Record::Lock(lock) => lock.holder.as_mut().unwrap().token = Some(future),
-        _ => {}
+    assert_damaged(|record| {
+        if let Record::Lock(lock) = record {
+            lock.holder.as_mut().unwrap().token = Some(future);
+        }
     });
-    assert_damaged(|record| match record {
-        Record::Client(client) => client.last_used = 1_000,
-        _ => {}
+    assert_damaged(|record| {
+        if let Record::Client(client) = record {
+            client.last_used = 1_000;
+        }
     });
-    assert_damaged(|record| match record {
-        Record::Outcome(outcome) => outcome.sequence = 1 << 40,
-        _ => {}
+    assert_damaged(|record| {
+        if let Record::Outcome(outcome) = record {
+            outcome.sequence = 1 << 40;
+        }
     });
-    assert_damaged(|record| match record {
-        Record::Death(death) => death.ended_at = Some(future),
-        _ => {}
+    assert_damaged(|record| {
+        if let Record::Death(death) = record {
+            death.ended_at = Some(future);
+        }
     });
-    assert_damaged(|record| match record {
-        Record::Header(header) => header.revision = Some(proto::Revision { incarnation: 1, counter: u64::MAX }),
-        _ => {}
+    assert_damaged(|record| {
+        if let Record::Header(header) = record {
+            header.revision = Some(proto::Revision { incarnation: 1, counter: u64::MAX });
+        }
     });
-    assert_damaged(|record| match record {
-        Record::Session(session) => session.ttl_ms = 1,
-        _ => {}
+    assert_damaged(|record| {
+        if let Record::Session(session) = record {
+            session.ttl_ms = 1;
+        }
     });
 }
 

@@ -53,10 +53,6 @@ impl LogIo for MemoryDir {
     fn sync_dir(&self) -> io::Result<()> {
         Ok(())
     }
-
-    fn free_space(&self) -> io::Result<u64> {
-        Ok(u64::MAX)
-    }
 }
 
 impl LogFile for MemoryFile {

@@ -106,11 +106,6 @@ impl LogIo for RealDir {
     fn sync_dir(&self) -> io::Result<()> {
         self.handle.sync_all()
     }
-
-    fn free_space(&self) -> io::Result<u64> {
-        let space = rustix::fs::fstatvfs(&self.handle)?;
-        Ok(space.f_bavail.saturating_mul(space.f_frsize))
-    }
 }
 
 #[derive(Debug)]

@@ -35,11 +35,6 @@ impl SnapshotReader {
         &self.envelope.meta
     }
 
-    /// Size of its data in bytes.
-    pub(crate) fn data_length(&self) -> u64 {
-        self.envelope.data_length
-    }
-
     /// The next bytes, at most `max`; empty at the end. The end is reported only if the checksum of all data is right:
     /// nothing may be made of the data before that.
     ///

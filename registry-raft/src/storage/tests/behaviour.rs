@@ -1,7 +1,7 @@
 //! What callers see of a storage that nothing goes wrong with.
 
 use super::*;
-use crate::storage::{LogState, SnapshotMeta, StorageError};
+use crate::storage::{LogState, MemoryDir, SnapshotMeta, StorageError};
 
 fn open_real(path: &std::path::Path, writer: Writer) -> Storage {
     Storage::open(path, IDENTITY, Opening::CreateOrOpen, StorageOptions { writer, ..small() }).expect("opens")
@@ -189,7 +189,10 @@ fn the_newest_snapshot_survives_a_restart_and_the_older_is_gone() {
 
 #[test]
 fn a_dropped_snapshot_leaves_nothing() {
-    let storage = Storage::memory().expect("opens");
+    let io = Arc::new(MemoryDir::default());
+    let identity = Identity { cluster: 0, node: 0 };
+    let storage =
+        Storage::open_on(io.clone(), identity, Opening::CreateOrOpen, StorageOptions::default()).expect("opens");
     let meta = SnapshotMeta { last: Some(at(1, 1)), membership: Bytes::new(), id: "x".to_owned() };
     let mut writer = storage.snapshots().begin(meta).expect("begun");
     writer.write(b"half").expect("written");
@@ -197,5 +200,5 @@ fn a_dropped_snapshot_leaves_nothing() {
     drop(writer);
 
     assert_eq!(storage.snapshots().latest(), None);
-    assert!(storage.io.list().expect("listed").iter().all(|name| !name.starts_with("snapshot")));
+    assert!(io.list().expect("listed").iter().all(|name| !name.starts_with("snapshot")));
 }

@@ -23,6 +23,7 @@ impl From<ConvertError> for SnapshotError {
     }
 }
 
+#[expect(clippy::fn_params_excessive_bools, reason = "the condition itself, not a switch")]
 fn ensure(holds: bool, broken: &str) -> Result<(), SnapshotError> {
     if holds { Ok(()) } else { Err(SnapshotError::damaged(broken)) }
 }
