@@ -101,11 +101,6 @@ impl SimDisk {
         self.state().fault = Some((operation, fault));
     }
 
-    /// Whether it stopped.
-    pub(crate) fn has_stopped(&self) -> bool {
-        self.state().stopped
-    }
-
     /// The power goes now.
     pub(crate) fn stop(&self) {
         self.state().stopped = true;

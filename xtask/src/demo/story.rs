@@ -12,7 +12,7 @@ use super::report::{Figures, Killing, LedgerFigures};
 use crate::command::root;
 
 /// At most this many instances are submitted until the leading master drives one of them.
-const INSTANCES_MAX: usize = 6;
+const INSTANCES_MAX: usize = 10;
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// While a new leader is waited for.
 const CLOSE_LOOK_INTERVAL: Duration = Duration::from_millis(5);

@@ -1,7 +1,7 @@
 //! What callers see of a storage that nothing goes wrong with.
 
 use super::*;
-use crate::storage::{LogState, MemoryDir, SnapshotMeta, StorageError};
+use crate::storage::{LogIo as _, LogState, MemoryDir, SnapshotMeta, StorageError};
 
 fn open_real(path: &std::path::Path, writer: Writer) -> Storage {
     Storage::open(path, IDENTITY, Opening::CreateOrOpen, StorageOptions { writer, ..small() }).expect("opens")
