@@ -13,17 +13,26 @@ use clap::Args;
 use crate::command::{Outcome, cargo, root, run, say};
 use cluster::{Cluster, Ports};
 
+/// A run takes half a minute; a busy machine several times as long.
+const TIMEOUT_SECONDS: u64 = 300;
+
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Leaves everything running afterwards, for a look at the page, until Ctrl-C.
     #[arg(long)]
     keep: bool,
     /// Gives up after so many seconds.
-    #[arg(long, default_value = "240")]
+    #[arg(long, default_value_t = TIMEOUT_SECONDS)]
     timeout: u64,
     /// Also writes the figures of the run as JSON.
     #[arg(long)]
     report: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { keep: false, timeout: TIMEOUT_SECONDS, report: None }
+    }
 }
 
 pub(crate) fn show(options: &Options) -> Outcome {

@@ -1,7 +1,7 @@
 //! `cargo xtask test` and `cargo xtask fix`.
 
 use crate::command::{Outcome, cargo, run};
-use crate::tidy;
+use crate::{demo, tidy};
 
 /// Everything a change must pass, cheapest first.
 pub(crate) fn run_all() -> Outcome {
@@ -9,7 +9,8 @@ pub(crate) fn run_all() -> Outcome {
     tidy::run()?;
     run("lints", &mut cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
     run("tests", &mut cargo(["test", "--workspace", "--locked"]))?;
-    run("docs", cargo(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))
+    run("docs", cargo(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    demo::show(&demo::Options::default())
 }
 
 /// Formats, and applies what clippy can fix by itself.
