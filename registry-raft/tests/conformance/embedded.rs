@@ -1,8 +1,9 @@
 //! Members inside this process, on real sockets and durable directories; every client is one of a member's own.
 
 use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use conformance_tests::{Broken, Cluster, Fault, Harness, Outcome, Timing};
@@ -113,12 +114,27 @@ impl Cluster for Group {
     }
 }
 
+/// The ports that members get: below those that systems give to outgoing connections, one of which could otherwise have
+/// taken the port of a member that is down for a moment.
+const PORTS: Range<u16> = 15_000..30_000;
+
 /// Addresses of loopback that nobody listens on at the moment.
 pub(crate) fn free_addresses(count: usize) -> Outcome<Vec<MemberAddress>> {
-    let listeners = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
     let mut addresses = Vec::new();
-    for (id, listener) in (1..).zip(&listeners) {
-        addresses.push(MemberAddress::new(id, listener.local_addr()?.to_string()));
+    for id in (1..).take(count) {
+        addresses.push(MemberAddress::new(id, format!("127.0.0.1:{}", free_port()?)));
     }
     Ok(addresses)
+}
+
+fn free_port() -> Outcome<u16> {
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let next = NEXT.get_or_init(|| AtomicU16::new(rand::random()));
+    for _ in PORTS {
+        let port = PORTS.start + next.fetch_add(1, Ordering::Relaxed) % (PORTS.end - PORTS.start);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(Broken::harness(format!("every port of {PORTS:?} is taken")))
 }

@@ -146,12 +146,12 @@ impl Crew {
         }
         let config = data.path().join(format!("member-{id}.toml"));
         tokio::fs::write(&config, self.config(data.path(), id)).await?;
-        let log = if std::env::var_os("RUST_LOG").is_some() { Stdio::inherit() } else { Stdio::null() };
+        // Without `RUST_LOG` a member says nothing but why it ends.
         let process = Command::new(std::env::current_exe()?)
             .env(CONFIG_VARIABLE, &config)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(log)
+            .stderr(Stdio::inherit())
             .kill_on_drop(true)
             .spawn()?;
         self.processes.insert(id, process);
