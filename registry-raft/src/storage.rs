@@ -46,6 +46,7 @@ use self::{
 /// The storage of one member: its log and its snapshots in one private directory. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Storage {
+    io: Arc<dyn LogIo>,
     log: Log,
     snapshots: SnapshotStore,
     incarnation: u64,
@@ -88,7 +89,7 @@ impl Storage {
             }
         };
         let log = Log::start(recovered, options)?;
-        Ok(Self { log, snapshots, incarnation: stamp.incarnation })
+        Ok(Self { io, log, snapshots, incarnation: stamp.incarnation })
     }
 
     /// A storage in memory with the same behaviour, for tests and throw-away runs: [`Writer::Inline`], [`FirstIndex::Any`].
@@ -120,9 +121,11 @@ impl Storage {
         self.incarnation
     }
 
-    /// Finishes what was accepted and stops the log in order. Blocks on the disk.
+    /// Finishes what was accepted, stops the log in order and lets go of the data directory. Blocks on the disk.
     pub(crate) fn close(&self) -> Result<()> {
-        self.log.close()
+        let closed = self.log.close();
+        self.io.release();
+        closed
     }
 }
 

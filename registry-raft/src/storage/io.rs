@@ -29,6 +29,9 @@ pub(crate) trait LogIo: fmt::Debug + Send + Sync {
     fn list(&self) -> io::Result<Vec<String>>;
     /// Makes creations, renames and removals durable.
     fn sync_dir(&self) -> io::Result<()>;
+    /// Lets go of the directory, so that it can be opened again although this object still exists: whatever would change
+    /// a name in it is refused from then on.
+    fn release(&self);
 }
 
 /// An open file; reads and writes name their offset.

@@ -305,6 +305,8 @@ impl LogIo for SimDisk {
         state.pending.retain(|operation| matches!(operation, Pending::Write { .. }));
         Ok(())
     }
+
+    fn release(&self) {}
 }
 
 impl LogFile for SimFile {

@@ -74,6 +74,8 @@ impl LogIo for GatedDir {
     fn sync_dir(&self) -> io::Result<()> {
         Ok(())
     }
+
+    fn release(&self) {}
 }
 
 impl LogFile for GatedFile {

@@ -53,6 +53,9 @@ impl LogIo for MemoryDir {
     fn sync_dir(&self) -> io::Result<()> {
         Ok(())
     }
+
+    /// Nobody else can open it.
+    fn release(&self) {}
 }
 
 impl LogFile for MemoryFile {

@@ -5,7 +5,10 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rustix::fs::{FlockOperation, OFlags};
@@ -16,12 +19,13 @@ use crate::storage::{Opening, Result, StorageError};
 /// Name of the file that is locked while a process uses the directory.
 pub(in crate::storage) const LOCK: &str = "lock";
 
-/// A data directory that is locked by this process until it is dropped.
+/// A data directory that is locked by this process until it is dropped or released.
 #[derive(Debug)]
 pub(in crate::storage) struct RealDir {
     path: PathBuf,
     handle: File,
-    _lock: File,
+    lock: File,
+    released: AtomicBool,
 }
 
 impl RealDir {
@@ -56,7 +60,14 @@ impl RealDir {
             rustix::io::Errno::WOULDBLOCK => refused("is in use by another process".to_owned()),
             error => refused(format!("cannot be locked: {error}")),
         })?;
-        Ok(Self { path: path.to_owned(), handle, _lock: lock })
+        Ok(Self { path: path.to_owned(), handle, lock, released: AtomicBool::new(false) })
+    }
+
+    fn check_held(&self) -> io::Result<()> {
+        if self.released.load(Ordering::Acquire) {
+            return Err(io::Error::other("the data directory was released"));
+        }
+        Ok(())
     }
 }
 
@@ -84,6 +95,7 @@ fn open_options() -> OpenOptions {
 
 impl LogIo for RealDir {
     fn create(&self, name: &str) -> io::Result<Arc<dyn LogFile>> {
+        self.check_held()?;
         Ok(Arc::new(RealFile(open_options().create_new(true).open(self.path.join(name))?)))
     }
 
@@ -92,10 +104,12 @@ impl LogIo for RealDir {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.check_held()?;
         std::fs::rename(self.path.join(from), self.path.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.check_held()?;
         std::fs::remove_file(self.path.join(name))
     }
 
@@ -105,6 +119,14 @@ impl LogIo for RealDir {
 
     fn sync_dir(&self) -> io::Result<()> {
         self.handle.sync_all()
+    }
+
+    fn release(&self) {
+        if !self.released.swap(true, Ordering::AcqRel)
+            && let Err(error) = rustix::fs::flock(&self.lock, FlockOperation::Unlock)
+        {
+            tracing::warn!(%error, path = %self.path.display(), "the data directory stays locked until the process ends");
+        }
     }
 }
 
