@@ -34,7 +34,7 @@ mod watches;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -59,7 +59,7 @@ pub(crate) struct Member {
     failure: watch::Receiver<Option<String>>,
     /// Tasks of the member itself; those of connections and subscriptions belong to the service.
     tasks: TaskTracker,
-    server: AbortOnDropHandle<()>,
+    server: Mutex<Option<AbortOnDropHandle<()>>>,
     /// Nothing is accepted any more.
     closing: CancellationToken,
     _stop_on_drop: DropGuard,
@@ -119,7 +119,12 @@ impl Member {
         self.service.local_tasks.wait().await;
         self.links.close().await;
         self.consensus.shutdown().await;
-        self.server.abort();
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(server) = server
+            && timeout(STOP_STEP_MAX, server).await.is_err()
+        {
+            tracing::warn!(member = self.node, "some connections did not close in time");
+        }
         self.tasks.close();
         if timeout(STOP_STEP_MAX, self.tasks.wait()).await.is_err() {
             tracing::warn!(member = self.node, "some tasks did not end in time");

@@ -87,20 +87,27 @@ impl Reads {
         Ok((&state.lock(&name)).into())
     }
 
+    /// Waits until this member has applied everything that was acknowledged before this call.
+    ///
+    /// # Errors
+    ///
+    /// `UNAVAILABLE`, `DEADLINE_EXCEEDED`.
+    pub(crate) async fn catch_up(&self, deadline: Instant) -> Result<(), Failed> {
+        let started = Instant::now();
+        let index = self.read_index(deadline).await?;
+        self.meters.read_index_seconds.record(started.elapsed());
+        timeout_at(deadline, self.quorum.wait_applied(index)).await.map_err(|_elapsed| {
+            let message = "this member has not applied yet what the leader had committed";
+            Failed::refused(proto::Failure::DeadlineExceeded, message)
+        })
+    }
+
     /// The state, as fresh as asked for. Without a word about freshness, what was applied is enough.
     async fn state(&self, freshness: Option<proto::Freshness>, deadline: Instant) -> Result<Arc<StateMachine>, Failed> {
         self.meters.reads.increment(1);
         let freshness = freshness.unwrap_or_default();
         if freshness.linearizable {
-            let started = Instant::now();
-            let index = self.read_index(deadline).await?;
-            self.meters.read_index_seconds.record(started.elapsed());
-            if timeout_at(deadline, self.quorum.wait_applied(index)).await.is_err() {
-                return Err(Failed::refused(
-                    proto::Failure::DeadlineExceeded,
-                    "this member has not applied yet what the leader had committed",
-                ));
-            }
+            self.catch_up(deadline).await?;
         }
         if let Some(at_least) = freshness.at_least {
             self.applied.reached(at_least.into(), deadline).await?;

@@ -83,18 +83,23 @@ impl Service {
         }
     }
 
-    /// Subscribes; returns as soon as this member has applied what the subscriber has seen already. The credit that the
-    /// request carries is given.
+    /// Subscribes; returns as soon as this member has applied what the subscriber has seen already, and for a snapshot
+    /// what was acknowledged to anybody. The credit that the request carries is given.
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT`, `LIMIT_EXCEEDED`, `DEADLINE_EXCEEDED`: this member is too far behind.
+    /// `INVALID_ARGUMENT`, `LIMIT_EXCEEDED`; `DEADLINE_EXCEEDED`: this member is too far behind; `UNAVAILABLE`: no leader
+    /// says how far it should be.
     pub(crate) async fn subscribe(&self, request: proto::Subscribe, deadline: Instant) -> Result<Subscription, Failed> {
         let scope = Scope::try_from(required(request.scope, "scope").map_err(invalid)?).map_err(invalid)?;
         let after = request.after.map(Revision::from);
         let at_least = request.at_least.map(Revision::from).into_iter().chain(after).max();
         if let Some(revision) = at_least {
             self.applied.reached(revision, deadline).await?;
+        }
+        if after.is_none() {
+            // Whatever anybody was told before is in the snapshot, not an event after it.
+            self.reads.catch_up(deadline).await?;
         }
         let subscription = self.watches.subscribe(scope, after)?;
         subscription.credit().add(request.credit);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use registry_api::Error;
 use tokio::net::TcpListener;
@@ -154,7 +154,7 @@ impl Parts {
             view,
             failure,
             tasks,
-            server,
+            server: Mutex::new(Some(server)),
             closing,
             _stop_on_drop: service.stop.clone().drop_guard(),
             service,

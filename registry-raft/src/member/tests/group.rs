@@ -90,3 +90,43 @@ async fn every_member_answers_linearizable_reads_and_tells_of_changes() {
     }
     futures::future::join_all(members.iter().map(Member::shutdown)).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_snapshot_holds_what_was_acknowledged_to_others_before() {
+    let members = three().await;
+    leader_of(&members).await;
+    let registries: Vec<_> = members.iter().map(|member| registry(member, Some(member.local()))).collect();
+    for number in 0..60_usize {
+        let writer = &registries[number % 3];
+        let revision = writer.put(&key("/a"), Bytes::new(), PutOptions::default()).await.unwrap();
+        for registry in &registries {
+            let mut subscription = registry.subscribe(&Scope::All, SubscribeFrom::Snapshot).await.unwrap();
+            let snapshot = next(&mut subscription).await;
+            assert!(
+                snapshot.revision() >= revision,
+                "{} was acknowledged, the snapshot is of {}",
+                revision,
+                snapshot.revision()
+            );
+        }
+    }
+    futures::future::join_all(members.iter().map(Member::shutdown)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_was_stopped_lets_go_of_its_port_and_its_data_although_it_is_still_held() {
+    let data = tempfile::tempdir().unwrap();
+    let place = DataPlace::Directory(data.path().join("member"));
+    let first = Member::start(MemberSettings { data: place.clone(), ..alone() }).await.unwrap();
+    let address = first.address().to_string();
+    let writer = registry(&first, None);
+    writer.put(&key("/a"), Bytes::from_static(b"kept"), PutOptions::default()).await.unwrap();
+    first.shutdown().await;
+    let members = BTreeMap::from([(1, address.clone())]);
+    let again = MemberSettings { data: place, listen: address, members, ..alone() };
+    let second = Member::start(again).await.unwrap();
+    let seen = registry(&second, None).get(&key("/a"), ReadLevel::Linearizable).await.unwrap();
+    assert_eq!(seen.entry.unwrap().value, "kept");
+    second.shutdown().await;
+    drop(first);
+}

@@ -165,6 +165,7 @@ async fn requests_under_way_are_bounded_and_heartbeats_pass_by() {
 #[tokio::test]
 async fn a_subscription_gives_events_by_credit_until_it_is_cancelled() {
     let bench = Bench::new();
+    bench.quorum.lead(1);
     let mut client = Client::greeted(&bench).await;
     client.ask(7, subscribe(1)).await;
     assert!(matches!(client.answer().await, (7, Answer::Subscribed(_))));
