@@ -25,15 +25,13 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Ports that nobody listens on now.
+    /// Ports that nobody listens on now, below those that systems give to outgoing connections.
     pub(super) fn free() -> Result<Self, String> {
-        let fail = |error| format!("no free port on 127.0.0.1: {error}");
-        let held =
-            (0..=MASTERS).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>().map_err(fail)?;
-        let mut ports = held.iter().map(|listener| listener.local_addr().map(|address| address.port()));
-        let api = ports.next().ok_or("no port")?.map_err(fail)?;
-        let masters = ports.collect::<Result<_, _>>().map_err(fail)?;
-        Ok(Self { masters, api })
+        let first = 15_000 + u16::try_from(std::process::id() % 10_000).unwrap_or_default();
+        let mut free = (first..30_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        let api = free.next().ok_or("no free port on 127.0.0.1")?;
+        let masters: Vec<u16> = free.take(MASTERS).collect();
+        if masters.len() == MASTERS { Ok(Self { masters, api }) } else { Err("no free port on 127.0.0.1".to_owned()) }
     }
 
     fn members(&self) -> String {
