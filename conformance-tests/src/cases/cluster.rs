@@ -1,9 +1,15 @@
 //! What clients notice when members die, stand still, are cut off, and come back.
 
+mod apart;
+
 use bytes::Bytes;
 use futures::future;
 use registry_api::{ErrorKind, LockWait, PutOptions, ReadLevel, RegistryClient, Scope, SessionOptions};
 
+use self::apart::{
+    a_leader_that_stood_still_ends_no_session_early, a_leader_that_stood_still_serves_nothing_stale,
+    an_isolated_leader_stops_serving, an_isolated_member_that_returns_deposes_nobody,
+};
 use super::durable::{answered, patient_session};
 use super::keys::present;
 use super::lock::{acquire, queued, waiting};
@@ -340,79 +346,4 @@ async fn a_rolling_restart_keeps_everything(context: Context) -> Outcome {
     ensure_eq!(G19, listing.children.len(), 2 * context.members() + 2, "how many keys there are in the end");
     ensure_eq!(G17, client.inspect_lock(&context.lock("l")?).await?.holder, Some(grant), "the holder in the end");
     Ok(())
-}
-
-async fn an_isolated_leader_stops_serving(context: Context) -> Outcome {
-    let leader = context.leader().await?;
-    let (inside, outside) = (context.client_at(leader).await?, context.client_at(another(&context, leader, 1)).await?);
-    let key = context.key("a")?;
-    inside.put(&key, "before").await?;
-    context.inject(Fault::Isolate(leader)).await?;
-    put_at_last(&context, &outside, "a", "after").await?;
-    let get = context.soon("the answer of the isolated leader", inside.get(&key)).await?;
-    match get {
-        Ok(entry) => {
-            let value = entry.map(|entry| entry.value);
-            ensure_eq!(G1, value, Some(Bytes::from("after")), "what a client of the isolated leader reads");
-        }
-        Err(error) => drop(refused_as_one_of(G1, "a read", Err::<(), _>(error), &NOT_NOW)?),
-    }
-    context.inject(Fault::Heal).await?;
-    put_at_last(&context, &inside, "b", "healed").await?;
-    ensure_eq!(G1, present(&inside, &key, G1).await?.value, Bytes::from("after"), "what it reads when healed");
-    Ok(())
-}
-
-async fn an_isolated_member_that_returns_deposes_nobody(context: Context) -> Outcome {
-    let leader = context.leader().await?;
-    let alone = another(&context, leader, 1);
-    let client = context.client_at(another(&context, leader, 2)).await?;
-    context.inject(Fault::Isolate(alone)).await?;
-    // Long enough for the isolated member to want an election several times.
-    for round in 0..5 {
-        context.one_ttl_passes(&client, context.timing().session_ttl, &round.to_string()).await?;
-    }
-    context.inject(Fault::Heal).await?;
-    for round in 5..8 {
-        context.one_ttl_passes(&client, context.timing().session_ttl, &round.to_string()).await?;
-    }
-    ensure_eq!(G17, context.leader().await?, leader, "the leader after an isolated member came back");
-    let back = context.client_at(alone).await?;
-    client.put(&context.key("a")?, "healed").await?;
-    ensure_eq!(G1, present(&back, &context.key("a")?, G1).await?.value, Bytes::from("healed"), "what it reads");
-    Ok(())
-}
-
-async fn a_leader_that_stood_still_serves_nothing_stale(context: Context) -> Outcome {
-    let leader = context.leader().await?;
-    let (inside, outside) = (context.client_at(leader).await?, context.client_at(another(&context, leader, 1)).await?);
-    let key = context.key("a")?;
-    inside.put(&key, "before").await?;
-    context.inject(Fault::Pause(leader)).await?;
-    put_at_last(&context, &outside, "a", "after").await?;
-    let read = tokio::spawn(async move { inside.get(&key).await });
-    context.inject(Fault::Resume(leader)).await?;
-    if let Ok(entry) =
-        context.soon("the answer of the leader that stood still", read).await?.map_err(Broken::harness)?
-    {
-        let value = entry.map(|entry| entry.value);
-        ensure_eq!(G1, value, Some(Bytes::from("after")), "what the leader that stood still answers");
-    }
-    put_at_last(&context, &outside, "b", "").await
-}
-
-async fn a_leader_that_stood_still_ends_no_session_early(context: Context) -> Outcome {
-    let leader = context.leader().await?;
-    let client = context.client_at(another(&context, leader, 1)).await?;
-    let ttl = context.timing().session_ttl * 4;
-    let session = client.open_session(SessionOptions::with_ttl(ttl)).await?;
-    session.put(&context.key("e")?, "").await?;
-    context.inject(Fault::Pause(leader)).await?;
-    put_at_last(&context, &client, "probe", "").await?;
-    context.one_ttl_passes(&client, ttl, "paused").await?;
-    context.inject(Fault::Resume(leader)).await?;
-    context.one_ttl_passes(&client, ttl, "resumed").await?;
-    ensure!(G17, session.is_alive(), "a leader that stood still ended a session: {:?}", session.state());
-    present(&client, &context.key("e")?, G17).await?;
-    Ok(session.close().await?)
 }

@@ -1,5 +1,7 @@
 //! Subscriptions: snapshot first, then every change once, in order, inside the scope.
 
+mod audience;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -9,6 +11,10 @@ use registry_api::{
     Capability, Entry, Event, Key, PutOptions, RegistryClient, Revision, Scope, SnapshotReason, Transaction,
 };
 
+use self::audience::{
+    a_dropped_subscriber_disturbs_nobody, a_slow_subscriber_costs_itself_only,
+    hundreds_of_subscribers_of_one_client_are_all_served, two_subscribers_of_one_scope_are_both_served,
+};
 use crate::Guarantee::{G5, G12, G13, G14, G18};
 use crate::broken::{ensure, ensure_eq};
 use crate::case::cases;
@@ -284,80 +290,6 @@ async fn deletes_of_nothing_tell_nothing(context: Context) -> Outcome {
     client.commit(Transaction::builder().delete(context.key("a")?).build()?).await?;
     let events = watcher.until_sentinel(&client, &context.key("sentinel")?).await?;
     ensure_eq!(G13, events, [], "the events of deletes of nothing");
-    Ok(())
-}
-
-async fn two_subscribers_of_one_scope_are_both_served(context: Context) -> Outcome {
-    let (one, other, writer) = (context.client().await?, context.client().await?, context.client().await?);
-    let scope = Scope::Tree(context.root()?);
-    let mut watchers = [
-        Watcher::open(&context, &one, &scope).await?,
-        Watcher::open(&context, &one, &scope).await?,
-        Watcher::open(&context, &other, &scope).await?,
-    ];
-    for number in 0..50 {
-        writer.put(&context.key(&(number % 3).to_string())?, number.to_string()).await?;
-    }
-    let end = writer.put(&context.key("end")?, "").await?;
-    let every = writer.support(Capability::EveryVersion) == registry_api::Support::Full;
-    for watcher in &mut watchers {
-        watcher.until_revision(end).await?;
-        let events = watcher.history().len();
-        ensure!(G12, events == 52 || !every, "a subscriber saw {events} events of 51 changes and a snapshot");
-    }
-    Ok(())
-}
-
-async fn hundreds_of_subscribers_of_one_client_are_all_served(context: Context) -> Outcome {
-    let (client, writer) = (context.client().await?, context.client().await?);
-    let key = context.key("a")?;
-    let mut watchers = Vec::new();
-    for _ in 0..500 {
-        watchers.push(Watcher::open(&context, &client, &Scope::Key(key.clone())).await?);
-    }
-    let revision = writer.put(&key, "").await?;
-    for watcher in &mut watchers {
-        watcher.until_revision(revision).await?;
-    }
-    Ok(())
-}
-
-async fn a_dropped_subscriber_disturbs_nobody(context: Context) -> Outcome {
-    let (client, writer) = (context.client().await?, context.client().await?);
-    let scope = Scope::Tree(context.root()?);
-    let mut kept = Watcher::open(&context, &client, &scope).await?;
-    for number in 0..100 {
-        let dropped = Watcher::open(&context, &client, &scope).await?;
-        writer.put(&context.key("a")?, number.to_string()).await?;
-        drop(dropped);
-    }
-    let end = writer.put(&context.key("end")?, "").await?;
-    kept.until_revision(end).await
-}
-
-async fn a_slow_subscriber_costs_itself_only(context: Context) -> Outcome {
-    let (client, writer) = (context.client().await?, context.client().await?);
-    let scope = Scope::Tree(context.root()?);
-    let mut slow = Watcher::open(&context, &client, &scope).await?;
-    let mut quick = Watcher::open(&context, &client, &scope).await?;
-    let (value, root) = (Bytes::from(vec![7; 2048]), context.key("slow")?);
-    // Enough for any buffer that a server may keep for one subscriber.
-    for _ in 0..50 {
-        let puts = (0..100).map(|number| {
-            let (writer, root, value) = (&writer, &root, value.clone());
-            async move { Ok::<_, Broken>(writer.put(&root.join(&(number % 10).to_string())?, value).await?) }
-        });
-        let revisions = future::try_join_all(puts).await?;
-        quick.until_revision(revisions.into_iter().max().unwrap_or_default()).await?;
-    }
-    let end = writer.put(&context.key("end")?, "").await?;
-    quick.until_revision(end).await?;
-    slow.until_revision(end).await?;
-    let expected = held(&writer, &scope).await?;
-    ensure_eq!(G12, *slow.entries(), expected, "the map of the slow subscriber");
-    ensure_eq!(G12, *quick.entries(), expected, "the map of the quick subscriber");
-    let gaps = |watcher: &Watcher| watcher.history().iter().filter(|e| matches!(e, Event::Snapshot { .. })).count();
-    ensure_eq!(G18, gaps(&quick), 1, "how many snapshots the quick subscriber needed");
     Ok(())
 }
 
