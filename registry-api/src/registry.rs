@@ -105,6 +105,9 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
     async fn commit(&self, transaction: Transaction) -> Result<Committed>;
 
     /// Subscribes to a scope. See [`Subscription`] for what is promised.
+    ///
+    /// **To be correct**: a snapshot at the beginning shows every write that was acknowledged, anywhere, before this was
+    /// called ([`Capability::LinearizableReads`]).
     async fn subscribe(&self, scope: &Scope, from: SubscribeFrom) -> Result<Subscription>;
 
     /// Takes a lock, waiting in order of arrival. Locks are not re-entrant: a second request of the session that holds
