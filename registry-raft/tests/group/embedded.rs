@@ -35,15 +35,14 @@ async fn one_member_without_configuration_keeps_what_it_acknowledged() {
     registry.shutdown().await;
     assert_eq!(registry.connection().state(), ConnectionState::Closed);
     assert!(timeout(PATIENCE, events.next()).await.unwrap().is_none(), "the subscription has ended");
-    drop(registry);
-
-    let registry = RaftRegistry::connect(alone(data.path())).await.unwrap();
-    let lookup = registry.get(&key("/a"), ReadLevel::Linearizable).await.unwrap();
+    // The stopped registry and its subscription are still held: the data directory is free all the same.
+    let restarted = RaftRegistry::connect(alone(data.path())).await.unwrap();
+    let lookup = restarted.get(&key("/a"), ReadLevel::Linearizable).await.unwrap();
     assert_eq!(lookup.entry.unwrap().modified, put);
-    registry.heartbeat(session.id).await.unwrap();
-    let status = registry.inspect_lock(&grant.name).await.unwrap();
+    restarted.heartbeat(session.id).await.unwrap();
+    let status = restarted.inspect_lock(&grant.name).await.unwrap();
     assert_eq!(status.holder, Some(grant));
-    registry.shutdown().await;
+    restarted.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
