@@ -20,7 +20,8 @@ fn timing() -> Timing {
     Timing {
         session_ttl: Duration::from_secs(2),
         leader_change: LeaderChange::RestartsTtls,
-        parallel: 12,
+        parallel: 8,
+        case_limit: Duration::from_secs(300),
         ..Timing::default()
     }
 }
