@@ -49,6 +49,20 @@ fn a_refusal_is_remembered_like_any_outcome() {
 }
 
 #[test]
+fn an_outcome_that_was_forgotten_stays_forgotten_after_a_snapshot() {
+    let mut bench = Bench::new();
+    let client = bench.register(b"n");
+    bench.send(by(client, 1, 1, create("/a")));
+    bench.send(by(client, 2, 2, create("/b")));
+    bench.delete(&registry_api::Scope::All);
+    bench.machine = decode(&bytes_of(&bench.machine), &LIMITS);
+    let (outcome, changes) = bench.send(by(client, 1, 1, create("/a")));
+    let refused = refusal(outcome);
+    assert_eq!((refused.failure(), refused.effect_unknown, changes), (Failure::ClientEnded, true, vec![]));
+    assert_eq!(bench.entry("/a"), None);
+}
+
+#[test]
 fn a_command_sent_again_after_a_snapshot_is_applied_once() {
     let mut bench = Bench::new();
     let client = bench.register(b"n");
