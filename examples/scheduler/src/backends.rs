@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use registry_api::{Plugins, SessionId};
+use registry_api::{Election, Plugins, SessionId};
 use registry_raft::{RaftPlugin, RaftRegistry};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::cluster::{Connected, Insight, Leader, NoInsight, OwnMember};
+use crate::cluster::{Connected, ElectedInsight, Insight, Leader, Leading, OwnMember};
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::state::Certificate;
@@ -24,7 +24,7 @@ pub async fn connect(config: &Config) -> Result<Connected, Failure> {
     let client = plugins.connect(config.registry.clone()).await?;
     let insight: Arc<dyn Insight> = match raft.raft() {
         Some(registry) => Arc::new(RaftInsight::new(registry, own_member(config))),
-        None => Arc::new(NoInsight::default()),
+        None => Arc::new(ElectedInsight::new(&client, &config.name)),
     };
     Ok(Connected { client, insight, name: config.name.clone(), settings: config.scheduler.clone() })
 }
@@ -57,7 +57,10 @@ impl RaftInsight {
             while let Some(seen) = leaders.next().await {
                 // Whose term is not known was only named as somebody to ask.
                 let seen = seen.filter(|seen| seen.term > 0);
-                sender.send_replace(seen.map(|seen| Leader { node: seen.id, address: seen.address, term: seen.term }));
+                sender.send_replace(seen.map(|seen| {
+                    let who = Leading::Member { node: seen.id, address: seen.address };
+                    Leader { term: seen.term, who }
+                }));
             }
         });
         Self { registry, own, leader, _follower: AbortOnDropHandle::new(follower) }
@@ -72,6 +75,10 @@ impl Insight for RaftInsight {
 
     fn leader(&self) -> watch::Receiver<Option<Leader>> {
         self.leader.clone()
+    }
+
+    fn election(&self) -> Option<&Election> {
+        None
     }
 
     async fn certificate(&self, session: SessionId) -> Option<Certificate> {

@@ -1,16 +1,19 @@
-//! What a backend can tell of its own cluster, beyond the registry's contract: shown to people, never decided by.
+//! What is known of the cluster beyond keys: who leads, what a backend tells of itself. Shown to people, never decided by.
+
+mod elected;
 
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use registry_api::{RegistryClient, SessionId};
-use serde::Serialize;
+use registry_api::{Election, RegistryClient, SessionId};
 use tokio::sync::watch;
 
 use crate::config::SchedulerSettings;
 use crate::name::Name;
 use crate::state::Certificate;
+
+pub use elected::ElectedInsight;
 
 /// A process that is connected: everything that a role needs.
 #[derive(Clone, Debug)]
@@ -25,15 +28,27 @@ pub struct Connected {
     pub settings: SchedulerSettings,
 }
 
-/// The leader of a backend's cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// Who leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leader {
-    /// Its id.
-    pub node: u64,
-    /// Its address.
-    pub address: String,
-    /// Since which term.
+    /// Grows with every leader: the term of the backend's cluster, or the counter of the fencing token of the election.
     pub term: u64,
+    /// Who it is.
+    pub who: Leading,
+}
+
+/// What leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leading {
+    /// A member of the registry's own cluster, which a master embeds.
+    Member {
+        /// Its id.
+        node: u64,
+        /// Its address.
+        address: String,
+    },
+    /// A master that was elected: the registry is a service beside the masters.
+    Master(Name),
 }
 
 /// The part of a backend's cluster that this process embeds.
@@ -45,7 +60,7 @@ pub struct OwnMember {
     pub address: String,
 }
 
-/// What a backend can tell of its own cluster.
+/// What a backend can tell of its own cluster, or what the contract tells in its place.
 #[async_trait]
 pub trait Insight: fmt::Debug + Send + Sync {
     /// The member in this process, if there is one.
@@ -54,31 +69,9 @@ pub trait Insight: fmt::Debug + Send + Sync {
     /// Who leads, as far as this process knows; changes are seen at once.
     fn leader(&self) -> watch::Receiver<Option<Leader>>;
 
+    /// The election that masters stand in; `None` where leading comes with the backend's cluster.
+    fn election(&self) -> Option<&Election>;
+
     /// What is known of the end of a session; `None` where nothing is. Answers within a few seconds.
     async fn certificate(&self, session: SessionId) -> Option<Certificate>;
-}
-
-/// A backend that tells nothing beyond the contract.
-#[derive(Debug)]
-pub struct NoInsight(watch::Sender<Option<Leader>>);
-
-impl Default for NoInsight {
-    fn default() -> Self {
-        Self(watch::Sender::new(None))
-    }
-}
-
-#[async_trait]
-impl Insight for NoInsight {
-    fn own_member(&self) -> Option<OwnMember> {
-        None
-    }
-
-    fn leader(&self) -> watch::Receiver<Option<Leader>> {
-        self.0.subscribe()
-    }
-
-    async fn certificate(&self, _session: SessionId) -> Option<Certificate> {
-        None
-    }
 }

@@ -124,7 +124,7 @@ impl Enrolment {
     /// as it was, and needs one round trip for a new session; one that is cut off knows it.
     fn patience(&self) -> Duration {
         match self.connected.client.connection().state() {
-            registry_api::ConnectionState::Connected => self.connected.client.options().session_ttl,
+            registry_api::ConnectionState::Connected => self.presence.session().ttl(),
             _ => Duration::ZERO,
         }
     }

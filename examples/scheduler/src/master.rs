@@ -1,5 +1,6 @@
 //! The master: plans. It is registered, drives the instances of its slot, and notices who dies.
 
+mod candidacy;
 mod dead;
 mod driver;
 mod placement;
@@ -17,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::tenure::{Tenure, TenureEnd, master_report};
 use self::view::View;
-use crate::cluster::Connected;
+use crate::cluster::{Connected, Leader, Leading};
 use crate::enrol::{Enrolment, Standing, tell_loss};
 use crate::exit::{Code, Failure};
 use crate::state::{Role, Status, encode};
@@ -86,14 +87,19 @@ async fn open_view(connected: &Connected) -> Result<View, Failure> {
     })
 }
 
-/// Tells every leader of the registry's cluster that this master sees, each once.
+/// Tells every leader that this master sees, each once.
 async fn tell_leaders(connected: Connected) {
     let mut leader = connected.insight.leader();
     let mut told = None;
     while let Ok(seen) = leader.wait_for(|seen| seen.is_some() && *seen != told).await.map(|seen| seen.clone()) {
-        if let Some(seen) = &seen {
-            let (node, term, address) = (seen.node, seen.term, &seen.address);
-            tracing::info!(event = "leader", node, term, address, "the registry's cluster has a leader");
+        match &seen {
+            Some(Leader { term, who: Leading::Member { node, address } }) => {
+                tracing::info!(event = "leader", node, term, address, "the registry's cluster has a leader");
+            }
+            Some(Leader { term, who: Leading::Master(master) }) => {
+                tracing::info!(event = "leader", %master, term, "the masters have a leader");
+            }
+            None => {}
         }
         told = seen;
     }

@@ -18,22 +18,22 @@ pub struct MemberView {
     pub session: String,
     /// What it reports.
     pub report: MasterReport,
-    /// Whether it leads the registry's cluster.
+    /// Whether it leads.
     pub leader: bool,
 }
 
-/// Who leads the registry's cluster.
+/// Who leads: a member of the registry's own cluster, or a master that the masters elected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeaderView {
-    /// Its id.
-    pub node: u64,
-    /// Its address.
-    pub address: String,
-    /// Since which term.
+    /// The member's id; `None` for an elected master.
+    pub node: Option<u64>,
+    /// The member's address; `None` for an elected master.
+    pub address: Option<String>,
+    /// Grows with every leader.
     pub term: u64,
-    /// The master that embeds it, where it is registered.
+    /// The leading master, where it is known: the one that embeds the member, or that was elected.
     pub master: Option<Name>,
-    /// The process of that master.
+    /// The process of that master, where it is registered.
     pub pid: Option<u32>,
 }
 
@@ -168,6 +168,8 @@ pub struct RefusedView {
 /// Everything at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Overview {
+    /// The backend that serves.
+    pub backend: &'static str,
     /// Masters.
     pub members: Vec<MemberView>,
     /// The leader.

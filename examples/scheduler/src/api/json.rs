@@ -30,7 +30,7 @@ pub(super) async fn leader(State(shared): State<Shared>) -> Result<Response, Ref
     let view = reader.leader().await?;
     match view {
         Some(view) => Ok(answer(&reader, view)),
-        None => Err(Refusal::not_found("nobody is known to lead the registry's cluster")),
+        None => Err(Refusal::not_found("nobody is known to lead")),
     }
 }
 

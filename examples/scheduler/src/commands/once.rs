@@ -14,7 +14,7 @@ use crate::cluster::Connected;
 use crate::config::{Config, Process};
 use crate::exit::{Code, Failure};
 use crate::name::Name;
-use crate::overview::{Overview, Reader};
+use crate::overview::{LeaderView, Overview, Reader};
 use crate::state::{InstanceRecord, InstanceState, decode, keys};
 use crate::submit::{self, Cancelling};
 use crate::workflow::Workflow;
@@ -112,19 +112,23 @@ async fn wait_for_leader(connected: &Connected) {
     let _unknown = tokio::time::timeout(PATIENCE, leader.wait_for(Option::is_some)).await;
 }
 
+fn leader_line(leader: &LeaderView) -> String {
+    let master = leader.master.as_ref().map(Name::as_str).unwrap_or("not registered");
+    match (leader.node, &leader.address) {
+        (Some(node), Some(address)) => {
+            format!("leader: member {node} at {address} since term {} ({master})", leader.term)
+        }
+        _ => format!("leader: {master}, elected under token {}", leader.term),
+    }
+}
+
 fn summary(overview: &Overview) -> String {
     let mut lines = Vec::new();
     if overview.stale {
         lines.push("no quorum can be reached: this is what one member knows, and it may be old".to_owned());
     }
-    let leader = overview.leader.as_ref();
-    lines.push(leader.map_or_else(
-        || "leader: none known".to_owned(),
-        |leader| {
-            let master = leader.master.as_ref().map(Name::as_str).unwrap_or("not registered");
-            format!("leader: member {} at {} since term {} ({master})", leader.node, leader.address, leader.term)
-        },
-    ));
+    lines.push(format!("registry: {}", overview.backend));
+    lines.push(overview.leader.as_ref().map_or_else(|| "leader: none known".to_owned(), leader_line));
     for member in &overview.members {
         let vitals = &member.report.vitals;
         let drives = member.report.instances.len();

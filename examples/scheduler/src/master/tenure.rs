@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::candidacy::Candidacy;
 use super::driver::{Desk, drive};
 use super::placement::Placement;
 use super::slots::Slot;
@@ -77,6 +78,7 @@ impl<'a> Tenure<'a> {
         let mut report = tokio::time::interval(self.connected.settings.report_interval.0);
         report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let session = self.desk.session.clone();
+        let candidacy = Candidacy::begin(self.connected, &session);
         loop {
             changed.mark_unchanged();
             if self.split() {
@@ -86,7 +88,7 @@ impl<'a> Tenure<'a> {
                 biased;
                 _end = session.ended() => return TenureEnd::Lost,
                 () = stop.cancelled() => {
-                    self.leave().await;
+                    self.leave(candidacy).await;
                     return TenureEnd::Stopped;
                 }
                 Some(ended) = self.tasks.join_next() => {
@@ -146,13 +148,16 @@ impl<'a> Tenure<'a> {
     }
 
     /// Lets other masters take over before the session ends: what is not released in time ends with it.
-    async fn leave(&mut self) {
+    async fn leave(&mut self, candidacy: Candidacy) {
         self.report(Status::Leaving);
         for driver in self.drivers.values() {
             driver.cancel();
         }
         let deadline = Instant::now() + RELEASE_TIMEOUT;
-        while let Ok(Some(_ended)) = tokio::time::timeout_at(deadline, self.tasks.join_next()).await {}
+        let ended = async {
+            tokio::join!(candidacy.end(), async { while self.tasks.join_next().await.is_some() {} });
+        };
+        let _too_late = tokio::time::timeout_at(deadline, ended).await;
     }
 
     fn report(&mut self, status: Status) {

@@ -12,7 +12,7 @@ use super::{
     AttemptView, DeathView, InstanceView, LeaderView, MemberView, Overview, RefusedView, TaskView, WorkerView,
     WorkflowView,
 };
-use crate::cluster::Connected;
+use crate::cluster::{Connected, Leading};
 use crate::name::Name;
 use crate::state::{
     Assignment, AssignmentState, Attempt, DeathRecord, InstanceRecord, MasterReport, RefusedRecord, TaskRecord,
@@ -63,8 +63,12 @@ impl<'a> Reader<'a> {
         let listing = self.list(Scope::Children(keys::masters())).await?;
         let view = |entry: &Entry| {
             let report: MasterReport = payload(entry)?;
-            let leads = leader.as_ref().is_some_and(|leader| Some(leader.node) == report.node);
-            Some(MemberView { name: name_of(entry)?, session: session_of(entry)?, report, leader: leads })
+            let name = name_of(entry)?;
+            let leads = leader.as_ref().is_some_and(|leader| match &leader.who {
+                Leading::Member { node, .. } => Some(*node) == report.node,
+                Leading::Master(elected) => *elected == name,
+            });
+            Some(MemberView { name, session: session_of(entry)?, report, leader: leads })
         };
         Ok(listing.entries().filter_map(view).collect())
     }
@@ -77,14 +81,13 @@ impl<'a> Reader<'a> {
     pub async fn leader(&self) -> Result<Option<LeaderView>> {
         let Some(leader) = self.connected.insight.leader().borrow().clone() else { return Ok(None) };
         let members = self.members().await?;
-        let master = members.into_iter().find(|member| member.leader);
-        Ok(Some(LeaderView {
-            node: leader.node,
-            address: leader.address,
-            term: leader.term,
-            pid: master.as_ref().map(|master| master.report.vitals.pid),
-            master: master.map(|master| master.name),
-        }))
+        let registered = members.into_iter().find(|member| member.leader);
+        let pid = registered.as_ref().map(|master| master.report.vitals.pid);
+        let (node, address, master) = match leader.who {
+            Leading::Member { node, address } => (Some(node), Some(address), registered.map(|master| master.name)),
+            Leading::Master(elected) => (None, None, Some(elected)),
+        };
+        Ok(Some(LeaderView { node, address, term: leader.term, master, pid }))
     }
 
     /// Workers that are alive, by name.
@@ -183,6 +186,7 @@ impl<'a> Reader<'a> {
     /// As above.
     pub async fn overview(&self) -> Result<Overview> {
         let mut overview = Overview {
+            backend: self.connected.client.backend(),
             members: self.members().await?,
             leader: self.leader().await?,
             workers: self.workers().await?,

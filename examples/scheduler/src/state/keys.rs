@@ -11,6 +11,12 @@ pub fn masters() -> Key {
     key("/masters")
 }
 
+/// The leading master, where masters elect one: the record, and the name of the lock.
+#[must_use]
+pub fn leader() -> Key {
+    key("/leader")
+}
+
 /// Presence of workers.
 #[must_use]
 pub fn workers() -> Key {

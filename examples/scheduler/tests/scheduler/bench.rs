@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use registry_api::memory::{MemoryOptions, MemoryRegistry, MemoryStore, Reachability};
 use registry_api::{ClientOptions, Key, Registry, RegistryClient, Scope, SubscribeFrom};
-use scheduler::cluster::{Connected, NoInsight};
+use scheduler::cluster::{Connected, ElectedInsight};
 use scheduler::config::{OnRegistryLost, SchedulerSettings};
 use scheduler::duration::Span;
 use scheduler::exit::Failure;
@@ -241,12 +241,9 @@ fn connect(store: &MemoryStore, name: &str, settings: &SchedulerSettings) -> (Ar
     let registry = store.client();
     let options = ClientOptions { session_ttl: TTL, ..ClientOptions::default() };
     let client = RegistryClient::with_options(registry.clone(), options).namespaced(&"/scheduler".parse().unwrap());
-    let connected = Connected {
-        client,
-        insight: Arc::new(NoInsight::default()),
-        name: name.parse().unwrap(),
-        settings: settings.clone(),
-    };
+    let name: Name = name.parse().unwrap();
+    let insight = Arc::new(ElectedInsight::new(&client, &name));
+    let connected = Connected { client, insight, name, settings: settings.clone() };
     (registry, connected)
 }
 

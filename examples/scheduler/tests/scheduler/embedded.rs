@@ -45,7 +45,7 @@ async fn a_workflow_runs_on_a_member_in_this_process() {
 
     assert_eq!((planned, ran), (Ok(()), Ok(())));
     assert_accepted_once(&ended);
-    assert_eq!((leader.node, leader.master.unwrap().as_str()), (1, "m1"));
+    assert_eq!((leader.node, leader.master.unwrap().as_str()), (Some(1), "m1"));
     planner.client.close().await.unwrap();
 }
 

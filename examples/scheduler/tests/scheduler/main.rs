@@ -9,6 +9,7 @@
 mod bench;
 mod embedded;
 mod failover;
+mod leading;
 mod lost;
 mod run;
 mod serving;

@@ -8,28 +8,33 @@ use crate::overview::{DeathView, MemberView, Overview, RefusedView, WorkerView};
 use crate::state::{DeathReason, Vitals};
 
 pub(super) fn members(overview: &Overview, now: u64) -> Markup {
+    // Only an embedded registry has members among the masters.
+    let embedded = overview.members.iter().any(|member| member.report.node.is_some());
     html! {
         h2 { "Masters" }
-        @if overview.leader.is_none() { p.none { "Nobody is known to lead the registry's cluster." } }
+        @if overview.leader.is_none() { p.none { "Nobody is known to lead." } }
         @if overview.members.is_empty() { p.none { "None is alive." } } @else {
             div.scroll { table {
                 tr {
-                    th { "name" } th { "role" } th { "member" } th { "host, process" } th { "cpu" } th { "load" } th { "memory" }
-                    th { "slot" } th { "drives" } th { "reported" }
+                    th { "name" } th { "role" } @if embedded { th { "member" } } th { "host, process" } th { "cpu" } th { "load" }
+                    th { "memory" } th { "slot" } th { "drives" } th { "reported" }
                 }
-                @for member in &overview.members { (member_row(member, now)) }
+                @for member in &overview.members { (member_row(member, embedded, now)) }
             } }
         }
     }
 }
 
-fn member_row(member: &MemberView, now: u64) -> Markup {
+fn member_row(member: &MemberView, embedded: bool, now: u64) -> Markup {
     let report = &member.report;
+    let otherwise = if embedded { "follower" } else { "candidate" };
     html! {
         tr {
             td { (member.name) }
-            td { @if member.leader { span.tag.leader { "leader" } } @else { span.tag.alive { "follower" } } }
-            td.n { @if let (Some(node), Some(address)) = (report.node, &report.address) { (node) " at " (address) } }
+            td { @if member.leader { span.tag.leader { "leader" } } @else { span.tag.alive { (otherwise) } } }
+            @if embedded {
+                td.n { @if let (Some(node), Some(address)) = (report.node, &report.address) { (node) " at " (address) } }
+            }
             (vitals(&report.vitals))
             td.n { @if let Some(slot) = report.slot { (slot + 1) " of " (report.slots) } }
             td { (report.instances.len()) }
@@ -73,11 +78,13 @@ fn vitals(vitals: &Vitals) -> Markup {
 }
 
 pub(super) fn dead(dead: &[DeathView], now: u64) -> Markup {
+    // What only some backends tell has a column only where one does.
+    let certified = dead.iter().any(|death| death.certificate.is_some());
     html! {
         h2 { "Dead list" }
         @if dead.is_empty() { p.none { "Nobody is missing." } } @else {
             div.scroll { table {
-                tr { th { "who" } th { "reason" } th { "noticed" } th { "by" } th { "session" } th { "what is known" } }
+                tr { th { "who" } th { "reason" } th { "noticed" } th { "by" } th { "session" } @if certified { th { "what is known" } } }
                 @for death in dead {
                     @let class = match death.reason { DeathReason::Left => "tag left", DeathReason::Vanished => "tag vanished" };
                     tr {
@@ -86,10 +93,10 @@ pub(super) fn dead(dead: &[DeathView], now: u64) -> Markup {
                         td.n { (ago(now, death.noticed_at)) }
                         td { (death.noticed_by) }
                         td { code { (death.session) } }
-                        td { @if let Some(certificate) = &death.certificate {
+                        @if certified { td { @if let Some(certificate) = &death.certificate {
                             "silent for " (certificate.silent_ms) " ms of " (certificate.ttl_ms) " ms, "
                             (certificate.leader_changes) " leader changes"
-                        } }
+                        } } }
                     }
                 }
             } }
