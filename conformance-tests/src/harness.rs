@@ -26,6 +26,10 @@ pub trait Harness: Send + Sync + 'static {
     /// The committed list of cases that do not run here, one a line, as the runner prints it.
     fn expected(&self) -> &'static str;
 
+    /// The committed declaration of the backend's capabilities, as the runner writes it. It is the backend's: every
+    /// harness of a backend has the same one.
+    fn capabilities(&self) -> &'static str;
+
     /// Starts a fresh cluster that shares nothing with any other.
     async fn start(&self) -> Outcome<Arc<dyn Cluster>>;
 }

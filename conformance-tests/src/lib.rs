@@ -21,6 +21,7 @@ mod broken;
 mod cable;
 mod case;
 mod cases;
+mod committed;
 mod context;
 mod guarantee;
 mod harness;

@@ -3,10 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use libtest_mimic::{Failed, Trial};
 use registry_api::{Capability, Registry, Support};
 
-use crate::report::report_dir;
 use crate::{Case, Cluster, Harness, Outcome};
 
 /// A started cluster, and what is to be done on it.
@@ -39,9 +37,6 @@ pub(crate) enum Verdict {
 }
 
 impl Plan {
-    /// The name of the trial that compares the cases that do not run with the committed list.
-    pub(crate) const CHECK: &'static str = "report::the_cases_that_do_not_run_are_the_committed_ones";
-
     /// Starts the cluster that cases share, and asks it what it can do.
     pub(crate) async fn make(harness: Arc<dyn Harness>, cases: Vec<Case>) -> Outcome<Self> {
         let cluster = harness.start().await?;
@@ -58,21 +53,10 @@ impl Plan {
     }
 
     /// The cases that do not run here, one a line with the reason, sorted.
-    fn not_run(&self) -> String {
+    pub(crate) fn not_run(&self) -> String {
         let mut lines: Vec<_> = self.cases.iter().filter_map(not_run_line).collect();
         lines.sort();
         lines.concat()
-    }
-
-    /// The trial that fails unless the cases that do not run are those of the committed list.
-    pub(crate) fn check(&self) -> Trial {
-        let (actual, expected) = (self.not_run(), self.harness.expected().to_owned());
-        let name = self.harness.name();
-        Trial::test(
-            Self::CHECK,
-            move || if actual == expected { Ok(()) } else { Err(differs(name, &actual, &expected)) },
-        )
-        .with_kind(name)
     }
 }
 
@@ -119,16 +103,4 @@ pub(crate) fn words(support: Support) -> (&'static str, &'static str) {
         Support::Limited(why) => ("limited", why),
         Support::Unsupported(why) => ("unsupported", why),
     }
-}
-
-fn differs(harness: &str, actual: &str, expected: &str) -> Failed {
-    let new: Vec<_> = actual.lines().filter(|line| !expected.lines().any(|other| other == *line)).collect();
-    let gone: Vec<_> = expected.lines().filter(|line| !actual.lines().any(|other| other == *line)).collect();
-    let file = report_dir().join(format!("{harness}.expected.txt"));
-    let written = std::fs::create_dir_all(report_dir()).and_then(|()| std::fs::write(&file, actual));
-    let advice = match written {
-        Ok(()) => format!("the list as it is now is in {}", file.display()),
-        Err(error) => format!("the list as it is now could not be written: {error}"),
-    };
-    Failed::from(format!("not in the committed list: {new:#?}\nonly in the committed list: {gone:#?}\n{advice}"))
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use registry_api::{Capability, Support};
 use serde::Serialize;
 
 use crate::plan::{Plan, words};
@@ -61,12 +62,35 @@ struct Report<'a> {
     cases: Vec<CaseReport>,
 }
 
+/// What a backend declares, whatever the harness: committed, and the source of the table in the README.
+#[derive(Serialize)]
+struct Declaration {
+    backend: &'static str,
+    capabilities: Vec<CapabilityReport>,
+}
+
 #[derive(Serialize)]
 struct CapabilityReport {
     capability: String,
     support: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     why: &'static str,
+}
+
+fn capabilities(plan: &Plan) -> Vec<CapabilityReport> {
+    let report = |(capability, support): &(Capability, Support)| {
+        let (support, why) = words(*support);
+        CapabilityReport { capability: capability.to_string(), support, why }
+    };
+    plan.support.iter().map(report).collect()
+}
+
+/// The declaration of the backend as it is committed.
+pub(crate) fn declaration(plan: &Plan) -> String {
+    let declaration = Declaration { backend: plan.backend, capabilities: capabilities(plan) };
+    // Plain data cannot fail to be written as JSON; an empty text would differ from what is committed.
+    let text = serde_json::to_string_pretty(&declaration).unwrap_or_default();
+    format!("{text}\n")
 }
 
 impl Recorder {
@@ -78,17 +102,13 @@ impl Recorder {
     pub(crate) fn write(&self, plan: &Plan, seed: u64) -> std::io::Result<()> {
         let mut cases = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         cases.sort();
-        let capabilities = plan.support.iter().map(|(capability, support)| {
-            let (support, why) = words(*support);
-            CapabilityReport { capability: capability.to_string(), support, why }
-        });
         let harness = plan.harness.name();
         let report = Report {
             harness,
             backend: plan.backend,
             members: plan.harness.members(),
             seed,
-            capabilities: capabilities.collect(),
+            capabilities: capabilities(plan),
             cases,
         };
         let text = serde_json::to_vec_pretty(&report).map_err(std::io::Error::other)?;

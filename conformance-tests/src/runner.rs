@@ -14,7 +14,7 @@ use crate::plan::{Plan, Ready, Verdict};
 use crate::report::{CaseReport, Recorder};
 use crate::saboteur::Saboteur;
 use crate::stall::StallMeter;
-use crate::{Broken, Case, Cluster, Context, Guarantee, Harness, Outcome, cases};
+use crate::{Broken, Case, Cluster, Context, Guarantee, Harness, Outcome, cases, committed};
 
 /// The environment variable with the seed of random cases.
 const SEED_VARIABLE: &str = "CONFORMANCE_SEED";
@@ -122,7 +122,7 @@ impl Runner {
     }
 
     fn is_asked_for(&self, harness: &Arc<dyn Harness>, cases: &[Case]) -> bool {
-        let mut names = cases.iter().map(Case::name).chain([Plan::CHECK.to_owned()]);
+        let mut names = cases.iter().map(Case::name).chain(committed::NAMES.map(str::to_owned));
         names.any(|name| !self.arguments.is_filtered_out(&Trial::test(name, || Ok(())).with_kind(harness.name())))
     }
 
@@ -150,7 +150,7 @@ impl Runner {
 
     /// The trials that run together, and those that run one by one.
     fn trials(&self, plan: &Plan, recorder: &Recorder) -> (Vec<Trial>, Vec<Trial>) {
-        let (mut together, mut alone) = (vec![plan.check()], Vec::new());
+        let (mut together, mut alone) = (Vec::from(committed::trials(plan)), Vec::new());
         for ready in &plan.cases {
             let trial = self.trial(plan, ready.clone(), recorder.clone());
             match ready.verdict {

@@ -36,6 +36,10 @@ impl Harness for Memory {
         include_str!("../expected/memory.txt")
     }
 
+    fn capabilities(&self) -> &'static str {
+        include_str!("../../docs/capabilities/memory.json")
+    }
+
     async fn start(&self) -> Outcome<Arc<dyn Cluster>> {
         Ok(Arc::new(Store(MemoryStore::new())))
     }

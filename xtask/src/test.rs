@@ -13,8 +13,9 @@ pub(crate) fn run_all() -> Outcome {
     demo::show(&demo::Options::default())
 }
 
-/// Formats, and applies what clippy can fix by itself.
+/// Formats, writes what is generated, and applies what clippy can fix by itself.
 pub(crate) fn fix() -> Outcome {
+    tidy::rewrite_capabilities()?;
     run("format", &mut cargo(["fmt", "--all"]))?;
     run("lints", &mut cargo(["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"]))
 }

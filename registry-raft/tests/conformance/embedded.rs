@@ -50,6 +50,10 @@ impl Harness for Embedded {
         self.expected
     }
 
+    fn capabilities(&self) -> &'static str {
+        include_str!("../../../docs/capabilities/raft.json")
+    }
+
     async fn start(&self) -> Outcome<Arc<dyn Cluster>> {
         Ok(Arc::new(Group::start(self.members).await?))
     }

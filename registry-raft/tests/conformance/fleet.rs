@@ -92,6 +92,10 @@ impl Harness for Processes {
         self.expected
     }
 
+    fn capabilities(&self) -> &'static str {
+        include_str!("../../../docs/capabilities/raft.json")
+    }
+
     async fn start(&self) -> Outcome<Arc<dyn Cluster>> {
         let fleet =
             Fleet { data: TempDir::new()?, crew: Mutex::default(), connected: AtomicUsize::new(0), size: self.members };
