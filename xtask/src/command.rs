@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a task gives: nothing, or one line that says what went wrong.
 pub(crate) type Outcome = Result<(), String>;
@@ -38,4 +38,10 @@ pub(crate) fn run(title: &str, command: &mut Command) -> Outcome {
     } else {
         Err(format!("{title}: {status}"))
     }
+}
+
+/// Lets a moment pass before the next look.
+#[expect(clippy::disallowed_methods, reason = "tasks look at other processes from outside; they send no events")]
+pub(crate) fn pause(moment: Duration) {
+    std::thread::sleep(moment);
 }

@@ -4,6 +4,7 @@ mod bench;
 mod command;
 mod conformance;
 mod demo;
+mod servers;
 mod stress;
 mod test;
 mod tidy;
@@ -24,13 +25,13 @@ struct Arguments {
 enum Task {
     /// Everything a change must pass: format, lints, tidy, every test, the conformance suite, one run of the demo.
     Test,
-    /// A whole scheduler as separate processes: a master and a worker are killed, the work is done exactly once.
+    /// A whole scheduler as separate processes, on any backend: a master and a worker are killed, the work is done exactly once.
     Demo(demo::Options),
     /// Figures of three durable members on this machine: throughput, failover, memory, calm under load.
     Bench(bench::Options),
     /// Checks what no compiler checks: sizes, names, sleeps in tests, who depends on whom.
     Tidy,
-    /// Formats, and applies what clippy can fix by itself.
+    /// Formats, writes the table of capabilities, and applies what clippy can fix by itself.
     Fix,
     /// Runs the conformance suite on one backend.
     Conformance(conformance::Options),

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::observer::pause;
-use crate::command::say;
+use crate::command::{pause, say};
 
 /// How many masters; three survive the death of one.
 const MASTERS: usize = 3;
@@ -41,21 +40,31 @@ impl Ports {
     }
 }
 
+/// The backend that the processes use, in the words of the configuration.
+pub(super) struct Ground {
+    /// The key `backend`.
+    pub(super) backend: &'static str,
+    /// The section that connects to servers, where there are any.
+    pub(super) section: String,
+}
+
 /// The running processes; dropping it kills those that are left.
 pub(super) struct Cluster {
     binary: PathBuf,
     directory: PathBuf,
     ports: Ports,
+    ground: Ground,
     processes: BTreeMap<String, Child>,
 }
 
 impl Cluster {
     /// Writes the configuration files into `directory` and starts everything.
-    pub(super) fn start(binary: &Path, directory: &Path, ports: Ports) -> Result<Self, String> {
+    pub(super) fn start(binary: &Path, directory: &Path, ports: Ports, ground: Ground) -> Result<Self, String> {
         let mut cluster = Self {
             binary: binary.to_path_buf(),
             directory: directory.to_path_buf(),
             ports,
+            ground,
             processes: BTreeMap::new(),
         };
         for number in 1..=MASTERS {
@@ -68,6 +77,11 @@ impl Cluster {
             format!("{}\n[scheduler.api]\nlisten = \"127.0.0.1:{}\"\n", cluster.client_config(), cluster.ports.api);
         cluster.launch("api", "api", &api)?;
         Ok(cluster)
+    }
+
+    /// The backend that the processes use.
+    pub(super) fn backend(&self) -> &'static str {
+        self.ground.backend
     }
 
     /// The address of the page.
@@ -156,18 +170,23 @@ impl Cluster {
     fn master_config(&self, number: usize) -> Result<String, String> {
         let port = self.ports.masters.get(number - 1).ok_or("no port")?;
         Ok(format!(
-            "{COMMON}\n[registry.raft]\nrole = \"member\"\nnode = {number}\ndata_dir = \"data/master-{number}\"\n\
+            "{}[registry.raft]\nrole = \"member\"\nnode = {number}\ndata_dir = \"data/master-{number}\"\n\
              listen = \"127.0.0.1:{port}\"\nadvertise = \"127.0.0.1:{port}\"\nmembers = [{}]\n",
+            self.common(),
             self.ports.members()
         ))
     }
 
     fn client_config(&self) -> String {
-        format!("{COMMON}\n[registry.raft]\nrole = \"client\"\nmembers = [{}]\n", self.ports.members())
+        format!("{}[registry.raft]\nrole = \"client\"\nmembers = [{}]\n", self.common(), self.ports.members())
+    }
+
+    /// The same for every process. The section of raft follows whatever the backend is: only the key chooses.
+    fn common(&self) -> String {
+        let Ground { backend, section } = &self.ground;
+        format!("[registry]\nbackend = \"{backend}\"\nnamespace = \"/scheduler\"\nsession_ttl = \"3s\"\n\n{section}\n")
     }
 }
-
-const COMMON: &str = "[registry]\nbackend = \"raft\"\nnamespace = \"/scheduler\"\nsession_ttl = \"3s\"\n";
 
 impl Drop for Cluster {
     fn drop(&mut self) {

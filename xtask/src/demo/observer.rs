@@ -16,7 +16,8 @@ pub(super) struct Observer {
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub(super) struct Leader {
-    pub(super) node: u64,
+    /// The member that leads; `None` where the masters elect one of themselves.
+    pub(super) node: Option<u64>,
     pub(super) term: u64,
     pub(super) master: Option<String>,
 }
@@ -63,6 +64,14 @@ pub(super) struct Dead {
     pub(super) reason: String,
 }
 
+impl Leader {
+    /// Whether somebody else leads than before.
+    pub(super) fn follows(&self, before: &Self) -> bool {
+        let other = if self.node.is_some() { self.node != before.node } else { self.master != before.master };
+        other && self.term > before.term
+    }
+}
+
 impl Observer {
     /// Looks through the API server at this address, which ends with a slash.
     pub(super) fn new(base: String) -> Self {
@@ -94,10 +103,4 @@ impl Observer {
     fn look<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
         self.agent.get(format!("{}{path}", self.base)).call().ok()?.body_mut().read_json().ok()
     }
-}
-
-/// Lets a moment pass before the next look.
-#[expect(clippy::disallowed_methods, reason = "the demo looks at other processes from outside; they send it no events")]
-pub(super) fn pause(moment: Duration) {
-    std::thread::sleep(moment);
 }

@@ -11,6 +11,7 @@ use crate::command::{Outcome, say};
 /// What was measured and counted in one run.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Figures {
+    pub(super) backend: &'static str,
     pub(super) tasks: usize,
     pub(super) accepted_once: usize,
     /// Tasks that did not end as they must.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::cluster::Cluster;
-use super::observer::{Instance, Observer, pause};
+use super::observer::{Instance, Observer};
 use super::report::{Figures, Killing, LedgerFigures};
-use crate::command::root;
+use crate::command::{pause, root, say};
 
 /// At most this many instances are submitted until the leading master drives one of them.
 const INSTANCES_MAX: usize = 10;
@@ -40,6 +40,7 @@ impl<'a> Story<'a> {
         let style = ProgressStyle::with_template("{elapsed_precise} [{bar:40}] {pos}/{len} tasks {msg}")
             .map_err(|error| error.to_string())?;
         let observer = Observer::new(cluster.page());
+        let figures = Figures { backend: cluster.backend(), ..Figures::default() };
         let start = Instant::now();
         Ok(Self {
             cluster,
@@ -47,7 +48,7 @@ impl<'a> Story<'a> {
             start,
             deadline: start + patience,
             progress: ProgressBar::new(0).with_style(style),
-            figures: Figures::default(),
+            figures,
             unnoticed: BTreeMap::new(),
             orphaned: BTreeMap::new(),
         })
@@ -128,7 +129,7 @@ impl<'a> Story<'a> {
         self.note(&format!("killed -9: {victim}, the leader"));
         let after = loop {
             match self.observer.leader() {
-                Some(leader) if leader.term > before.term && leader.node != before.node => break leader,
+                Some(leader) if leader.follows(&before) => break leader,
                 _ => self.check_time("a new leader")?,
             }
             pause(CLOSE_LOOK_INTERVAL);
@@ -282,7 +283,7 @@ impl<'a> Story<'a> {
 
     fn note(&mut self, what: &str) {
         let at = self.start.elapsed().as_secs_f64();
-        self.progress.suspend(|| crate::command::say(&format!("{at:7.2} s  {what}")));
+        self.progress.suspend(|| say(&format!("{at:7.2} s  {what}")));
     }
 }
 

@@ -1,0 +1,133 @@
+//! Servers of ZooKeeper or etcd in containers, for the demo and the bench: three members, removed whatever happens.
+
+mod software;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::command::{pause, say};
+
+pub(crate) use software::Software;
+
+/// How many members; three survive the death of one.
+const MEMBERS: usize = 3;
+/// From the start of the containers to an answer of every member, on a busy machine.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// How long one look may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Removes the containers of one run, then their network, once nobody holds its input open any more: also after
+/// Ctrl-C or the death of this process.
+const SWEEP: &str = "trap '' INT TERM HUP; cat > /dev/null
+ids=$(docker ps --all --quiet --filter label=$0)
+[ -z \"$ids\" ] || docker rm --force --volumes $ids > /dev/null
+docker network rm $0 > /dev/null 2>&1; true";
+
+/// Running servers. They are gone when this is dropped.
+pub(crate) struct Servers {
+    software: Software,
+    /// Names the network, and labels the containers.
+    run: String,
+    addresses: Vec<String>,
+    sweeper: Child,
+}
+
+impl Servers {
+    /// Starts the members, and waits until each serves.
+    pub(crate) fn start(software: Software) -> Result<Self, String> {
+        software.provide_image()?;
+        let run = format!("registry-{}-{}", software.name(), std::process::id());
+        let sweeper = Command::new("sh")
+            .args(["-c", SWEEP, &run])
+            .stdin(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| format!("cannot start the process that removes the containers: {error}"))?;
+        let mut servers = Self { software, run, addresses: Vec::new(), sweeper };
+        let start = Instant::now();
+        docker(["network", "create", &servers.run])?;
+        for number in 1..=MEMBERS {
+            servers.start_member(number)?;
+        }
+        servers.wait_until_all_serve(start + START_PATIENCE)?;
+        say(&format!("{MEMBERS} members of {} serve after {:.1} s", software.name(), start.elapsed().as_secs_f64()));
+        Ok(servers)
+    }
+
+    /// As in the configuration key `backend`.
+    pub(crate) fn name(&self) -> &'static str {
+        self.software.name()
+    }
+
+    /// The section of the configuration that connects to them.
+    pub(crate) fn section(&self) -> String {
+        self.software.section(&self.addresses)
+    }
+
+    fn start_member(&mut self, number: usize) -> Result<(), String> {
+        let (name, host) = (format!("{}-{number}", self.run), Software::host(number));
+        let port = self.software.client_port();
+        let publish = format!("127.0.0.1::{port}");
+        let mut arguments: Vec<String> = ["run", "--detach", "--label", &self.run, "--name", &name]
+            .into_iter()
+            .chain(["--network", &self.run, "--network-alias", &host, "--publish", &publish])
+            .map(str::to_owned)
+            .collect();
+        arguments.extend(self.software.container(number, MEMBERS));
+        docker(arguments.iter().map(String::as_str))?;
+        let published = docker(["port", &name, &format!("{port}/tcp")])?;
+        let address = published.lines().next().ok_or_else(|| format!("{name} publishes no port"))?;
+        self.addresses.push(address.to_owned());
+        Ok(())
+    }
+
+    fn wait_until_all_serve(&self, deadline: Instant) -> Result<(), String> {
+        for (index, address) in self.addresses.iter().enumerate() {
+            while !self.software.serves(address) {
+                if Instant::now() >= deadline {
+                    let name = format!("{}-{}", self.run, index + 1);
+                    let log = docker(["logs", "--tail", "20", &name]).unwrap_or_default();
+                    return Err(format!("{name} does not serve within {START_PATIENCE:?}:\n{log}"));
+                }
+                pause(LOOK_INTERVAL);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        drop(self.sweeper.stdin.take());
+        if let Err(error) = self.sweeper.wait() {
+            say(&format!("the containers labelled {} may still be there: {error}", self.run));
+        }
+    }
+}
+
+/// Runs `docker` to its end, and returns what it printed.
+fn docker<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let output = Command::new("docker")
+        .args(&arguments)
+        .output()
+        .map_err(|error| format!("cannot run docker, which starts the servers: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    Err(format!("docker {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
+}
+
+/// Sends `request` and reads the answer to its end; `None` where nobody answers in time.
+pub(crate) fn ask(address: &str, request: &str) -> Option<String> {
+    let mut stream = TcpStream::connect_timeout(&address.parse().ok()?, LOOK_TIMEOUT).ok()?;
+    stream.set_read_timeout(Some(LOOK_TIMEOUT)).ok()?;
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
