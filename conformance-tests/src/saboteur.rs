@@ -1,5 +1,6 @@
 //! Saboteurs: decorators that each break one promise, to prove that the suite notices.
 
+mod errors;
 mod events;
 mod keys;
 mod locks;
@@ -16,7 +17,7 @@ use registry_api::{
     SessionId, SessionOptions, SubscribeFrom, Subscription, Support, Transaction,
 };
 
-use crate::Guarantee::{self, G1, G2, G3, G4, G5, G6, G7, G8, G9, G10, G11, G12, G13, G14, G15, G18, G20};
+use crate::Guarantee::{self, G1, G2, G3, G4, G5, G6, G7, G8, G9, G10, G11, G12, G13, G14, G15, G17, G18, G20};
 
 /// A way to break one promise: overrides the operations it spoils, and passes the others on.
 ///
@@ -195,7 +196,9 @@ pub fn all() -> Vec<Suspect> {
 }
 
 fn of_subscriptions() -> Vec<Suspect> {
-    use events::{Events, LeaksSiblings, ResumesElsewhere, TellsGrandchildren};
+    use events::{
+        Events, GoesSilentAfterAnInterruption, LeaksSiblings, ResumesElsewhere, ServesTheNewest, TellsGrandchildren,
+    };
     suspects! {
         loses_changes: Events(events::loses_changes) => "subscribe::every_version_is_told", G12;
         repeats_changes: Events(events::repeats_changes) => "subscribe::two_subscribers_of_one_scope_are_both_served", G13;
@@ -215,6 +218,12 @@ fn of_subscriptions() -> Vec<Suspect> {
             => "expiry::the_end_of_the_last_key_of_a_scope_is_told_with_its_value", G12;
         runs_ahead_with_progress: Events(events::runs_ahead_with_progress)
             => "subscribe::a_new_key_is_told_without_a_previous_entry", G13;
+        serves_the_newest_subscriber_only: ServesTheNewest::default()
+            => "subscribe::two_subscribers_of_one_scope_are_both_served", G12;
+        goes_silent_after_an_interruption: GoesSilentAfterAnInterruption
+            => "resume::a_cut_connection_loses_no_event", G12;
+        goes_silent_after_compaction: Events(events::goes_silent_after_compaction)
+            => "resume::a_compacted_history_is_replaced_by_a_snapshot", G12;
         leaks_siblings_into_subscriptions: LeaksSiblings => "subscribe::scopes_end_at_segment_boundaries", G13;
         tells_grandchildren: TellsGrandchildren => "subscribe::children_are_told_and_deeper_keys_are_not", G13;
         resumes_too_late: ResumesElsewhere::TooLate => "resume::every_change_after_the_revision_is_told_once", G12;
@@ -258,6 +267,8 @@ fn of_writes() -> Vec<Suspect> {
             => "ephemeral::an_equal_value_is_no_ownership", G5;
         changes_lifetimes: keys::ChangesLifetimes => "ephemeral::a_persistent_key_does_not_become_ephemeral", G15;
         swallows_doubt: keys::SwallowsDoubt => "connection::a_lost_answer_is_told_as_unknown", G15;
+        takes_silence_for_absence: errors::TakesSilenceForAbsence
+            => "connection::silent_servers_are_no_absence", G15;
         denies_doubt: keys::DeniesDoubt => "history::lost_answers_change_nothing_about_that", G15;
         denies_what_it_did: keys::DeniesWhatItDid::default()
             => "history::concurrent_operations_follow_their_revisions", G15;
@@ -274,6 +285,9 @@ fn of_sessions() -> Vec<Suspect> {
             => "session::a_heartbeat_of_an_unknown_session_is_an_error", G6;
         gives_ids_again: sessions::GivesIdsAgain::default() => "session::an_id_is_never_given_twice", G6;
         closes_nothing: sessions::ClosesNothing => "expiry::a_clean_close_ends_keys_before_it_returns", G4;
+        leases_each_key: sessions::LeasesEachKey => "ephemeral::all_keys_of_a_session_end_at_one_revision", G4;
+        registers_again_by_deleting: sessions::RegistersAgainByDeleting
+            => "presence::reports_are_updates_and_never_deletes", G17;
         ends_sessions_early: MisjudgesTtl::TooShort => "expiry::a_silent_session_ends_inside_its_bound", G4;
         ends_sessions_late: MisjudgesTtl::TooLong => "expiry::a_silent_session_ends_inside_its_bound", G4;
         promises_too_much: sessions::PromisesTooMuch => "session::the_owner_knows_before_anybody_else", G7;

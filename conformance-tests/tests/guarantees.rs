@@ -1,4 +1,4 @@
-//! `docs/guarantees.md` names the cases that show each guarantee: the list is the one of the suite.
+//! The documents that name cases and saboteurs name those of the suite.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -49,5 +49,30 @@ fn names_of_cases_and_saboteurs_are_unique_and_known() {
     assert_eq!(names.len(), count, "two cases have one name");
     for suspect in saboteur::all() {
         assert!(names.iter().any(|name| name == suspect.case), "{} names no case: {}", suspect.name, suspect.case);
+    }
+}
+
+/// The last two cells of each row of the table of mistakes: a case, and the saboteur that it catches.
+fn mistakes(document: &str) -> Vec<(&str, &str)> {
+    let (_, table) = document.split_once("| Mistake | Case | Saboteur |").unwrap_or_default();
+    let rows = table.lines().filter(|line| line.contains("::"));
+    rows.filter_map(|row| {
+        let mut cells = row.rsplit('|').skip(1).map(|cell| cell.trim().trim_matches('`'));
+        let (saboteur, case) = (cells.next()?, cells.next()?);
+        Some((case, saboteur))
+    })
+    .collect()
+}
+
+#[test]
+fn every_documented_mistake_has_a_saboteur_and_the_case_that_catches_it() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/writing-a-backend.md");
+    let document = std::fs::read_to_string(&path).unwrap_or_default();
+    let mistakes = mistakes(&document);
+    assert!(!mistakes.is_empty(), "{} has no table of mistakes", path.display());
+    let suspects = saboteur::all();
+    for (case, name) in mistakes {
+        let known = suspects.iter().any(|suspect| (suspect.name, suspect.case) == (name, case));
+        assert!(known, "no saboteur {name} is caught by {case}");
     }
 }

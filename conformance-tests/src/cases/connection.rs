@@ -23,6 +23,7 @@ pub(super) fn cases() -> Vec<Case> {
         closing_one_client_leaves_the_others => [G18];
         closing_a_client_does_not_end_its_sessions => [G4];
         a_request_over_a_cut_cable_was_not_applied => [G15];
+        silent_servers_are_no_absence => [G15];
         a_lost_answer_is_told_as_unknown => [G15];
         capabilities_are_the_same_for_every_client => [G15];
     ];
@@ -120,6 +121,21 @@ async fn a_request_over_a_cut_cable_was_not_applied(context: Context) -> Outcome
     ensure_eq!(G15, other.get(&key).await?, None, "the key of a put that was not applied");
     client.put(&key, "now").await?;
     Ok(())
+}
+
+async fn silent_servers_are_no_absence(context: Context) -> Outcome {
+    let (client, cable) = context.cabled_client().await?;
+    let (key, name) = (context.key("a")?, context.lock("l")?);
+    client.put(&key, "").await?;
+    cable.cut();
+    let found = context.soon("the failure of a get", client.get(&key)).await?;
+    refused(G15, "a get without servers", found, &ErrorKind::Unavailable)?;
+    let found = context.soon("the failure of a listing", client.list(&Scope::Tree(context.root()?))).await?;
+    refused(G15, "a listing without servers", found, &ErrorKind::Unavailable)?;
+    let found = context.soon("the failure of a look at a lock", client.inspect_lock(&name)).await?;
+    refused(G15, "a look at a lock without servers", found, &ErrorKind::Unavailable)?;
+    cable.mend();
+    present(&client, &key, G15).await.map(drop)
 }
 
 /// What is true of a write that failed: nothing is known, so both outcomes are allowed, and success is not.

@@ -1,11 +1,13 @@
 //! Saboteurs of subscriptions.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream};
-use registry_api::{Entry, Event, Registry, Result, Revision, Scope, SubscribeFrom, Subscription};
+use registry_api::{Entry, Event, Registry, Result, Revision, Scope, SnapshotReason, SubscribeFrom, Subscription};
+use tokio::sync::oneshot;
 
 use super::Saboteur;
 
@@ -146,6 +148,53 @@ pub(super) fn runs_ahead_with_progress() -> Spoil {
         let progress = Event::Progress { revision: event.revision() };
         if is_change(&event) { vec![progress, event] } else { vec![event] }
     })
+}
+
+/// Tells nothing any more once the history did not reach back far enough.
+pub(super) fn goes_silent_after_compaction() -> Spoil {
+    let mut silent = false;
+    Box::new(move |event| {
+        silent |= matches!(event, Event::Snapshot { reason: SnapshotReason::Compacted, .. });
+        if silent { Vec::new() } else { vec![event] }
+    })
+}
+
+/// `events` until `end`; then it is there, and tells nothing.
+fn silent_from(events: Subscription, end: impl Future<Output = ()> + Send + 'static) -> Subscription {
+    let scope = events.scope().clone();
+    Subscription::new(scope, events.take_until(Box::pin(end)).chain(stream::pending()))
+}
+
+/// Tells nothing any more once the connection was interrupted, as a watch that nobody arms again.
+#[derive(Debug)]
+pub(super) struct GoesSilentAfterAnInterruption;
+
+#[async_trait]
+impl Saboteur for GoesSilentAfterAnInterruption {
+    async fn subscribe(&self, inner: &Arc<dyn Registry>, scope: &Scope, from: SubscribeFrom) -> Result<Subscription> {
+        let mut connection = inner.connection();
+        let interrupted = async move {
+            connection.changed().await;
+        };
+        Ok(silent_from(inner.subscribe(scope, from).await?, interrupted))
+    }
+}
+
+/// Serves one subscriber of a scope: the newest, as a table of watches by path does.
+#[derive(Debug, Default)]
+pub(super) struct ServesTheNewest(Mutex<BTreeMap<String, oneshot::Sender<()>>>);
+
+#[async_trait]
+impl Saboteur for ServesTheNewest {
+    async fn subscribe(&self, inner: &Arc<dyn Registry>, scope: &Scope, from: SubscribeFrom) -> Result<Subscription> {
+        let (newest, replaced) = oneshot::channel();
+        // The one before is dropped here: its end is the sign that it was replaced.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(format!("{scope:?}"), newest);
+        let replaced = async move {
+            let _dropped = replaced.await;
+        };
+        Ok(silent_from(inner.subscribe(scope, from).await?, replaced))
+    }
 }
 
 /// Takes what begins with the same text for what is below a key.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use registry_api::{
-    ErrorKind, Heartbeat, Key, Lifetime, PutOptions, Registry, Result, Revision, SESSION_TTL_MIN, SessionGrant,
-    SessionId, SessionOptions,
+    DeleteOptions, ErrorKind, ForeignOwner, Heartbeat, Key, Lifetime, ListOptions, Precondition, PutOptions, Registry,
+    Result, Revision, SESSION_TTL_MIN, Scope, SessionGrant, SessionId, SessionOptions,
 };
 
 use super::Saboteur;
@@ -49,6 +49,37 @@ pub(super) struct ClosesNothing;
 impl Saboteur for ClosesNothing {
     async fn close_session(&self, _inner: &Arc<dyn Registry>, _session: SessionId) -> Result<()> {
         Ok(())
+    }
+}
+
+/// Ends the keys of a session one after the other, as if each had a lease of its own.
+#[derive(Debug)]
+pub(super) struct LeasesEachKey;
+
+#[async_trait]
+impl Saboteur for LeasesEachKey {
+    async fn close_session(&self, inner: &Arc<dyn Registry>, session: SessionId) -> Result<()> {
+        let everything = inner.list(&Scope::All, ListOptions::default()).await?;
+        for entry in everything.entries().filter(|entry| entry.owner == Some(session)) {
+            inner.delete(&Scope::Key(entry.key.clone()), DeleteOptions::default()).await?;
+        }
+        inner.close_session(session).await
+    }
+}
+
+/// Puts an ephemeral key by deleting and creating it.
+#[derive(Debug)]
+pub(super) struct RegistersAgainByDeleting;
+
+#[async_trait]
+impl Saboteur for RegistersAgainByDeleting {
+    async fn put(&self, inner: &Arc<dyn Registry>, key: &Key, value: Bytes, options: PutOptions) -> Result<Revision> {
+        if let Lifetime::Ephemeral(_) = options.lifetime {
+            inner.delete(&Scope::Key(key.clone()), DeleteOptions::default()).await?;
+        }
+        let PutOptions { lifetime, .. } = options;
+        let again = PutOptions { lifetime, precondition: Precondition::None, foreign_owner: ForeignOwner::Refuse };
+        inner.put(key, value, again).await
     }
 }
 
