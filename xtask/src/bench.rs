@@ -1,4 +1,6 @@
-//! `cargo xtask bench`: figures of three members on this machine.
+//! `cargo xtask bench`: figures of three members, and of idle sessions on every backend, on this machine.
+
+mod idle;
 
 use clap::{Args, ValueEnum};
 
@@ -21,19 +23,27 @@ enum Row {
     Memory,
     /// Ten minutes of full load without an election.
     Calm,
+    /// Requests that the servers of each backend take for 100 idle sessions (starts ZooKeeper and etcd in containers).
+    Idle,
 }
 
 pub(crate) fn measure(options: &Options) -> Outcome {
-    let build = ["build", "--locked", "--release", "--package", "registry-raft", "--example", "figures"];
-    run("build", &mut cargo(build))?;
     say(&format!("load average before: {}", load_average()));
     for row in Row::value_variants().iter().filter(|row| options.only.is_empty() || options.only.contains(row)) {
-        let name = format!("{row:?}").to_lowercase();
-        let figures =
-            ["run", "--quiet", "--locked", "--release", "--package", "registry-raft", "--example", "figures", "--"];
-        run(&name, cargo(figures).arg(&name))?;
+        match row {
+            Row::Put | Row::Failover | Row::Memory | Row::Calm => of_members(*row)?,
+            Row::Idle => idle::measure()?,
+        }
     }
     Ok(())
+}
+
+/// A row of the example `figures`: three durable members, built for release.
+fn of_members(row: Row) -> Outcome {
+    let name = format!("{row:?}").to_lowercase();
+    let figures =
+        ["run", "--quiet", "--locked", "--release", "--package", "registry-raft", "--example", "figures", "--"];
+    run(&name, cargo(figures).arg(&name))
 }
 
 fn load_average() -> String {

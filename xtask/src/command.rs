@@ -1,6 +1,7 @@
 //! Runs the commands that tasks are made of.
 
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -17,6 +18,19 @@ pub(crate) fn say(line: &str) {
 /// The root of the workspace.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// Where cargo builds, seen from the root.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from)
+}
+
+/// Ports on loopback that nobody listens on now, below those that systems give to outgoing connections.
+pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>, String> {
+    let first = 15_000 + u16::try_from(std::process::id() % 10_000).unwrap_or_default();
+    let free = (first..30_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let ports: Vec<u16> = free.take(count).collect();
+    if ports.len() == count { Ok(ports) } else { Err("no free port on 127.0.0.1".to_owned()) }
 }
 
 /// `cargo` with these arguments, in the root of the workspace.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::command::{Outcome, cargo, root, run, say};
+use crate::command::{Outcome, cargo, root, run, say, target_dir};
 use crate::servers::{Servers, Software};
 use cluster::{Cluster, Ground, Ports};
 
@@ -93,8 +93,4 @@ pub(crate) fn show(options: &Options) -> Outcome {
     }
     cluster.stop();
     told?.verdict()
-}
-
-fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from)
 }

@@ -63,6 +63,11 @@ impl Servers {
         self.software.name()
     }
 
+    /// `host:port` of each member.
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
     /// The section of the configuration that connects to them.
     pub(crate) fn section(&self) -> String {
         self.software.section(&self.addresses)

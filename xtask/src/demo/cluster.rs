@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::command::{pause, say};
+use crate::command::{free_ports, pause, say};
 
 /// How many masters; three survive the death of one.
 const MASTERS: usize = 3;
@@ -24,13 +23,11 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// Ports that nobody listens on now, below those that systems give to outgoing connections.
+    /// Ports that nobody listens on now.
     pub(super) fn free() -> Result<Self, String> {
-        let first = 15_000 + u16::try_from(std::process::id() % 10_000).unwrap_or_default();
-        let mut free = (first..30_000).filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-        let api = free.next().ok_or("no free port on 127.0.0.1")?;
-        let masters: Vec<u16> = free.take(MASTERS).collect();
-        if masters.len() == MASTERS { Ok(Self { masters, api }) } else { Err("no free port on 127.0.0.1".to_owned()) }
+        let mut masters = free_ports(MASTERS + 1)?;
+        let api = masters.pop().ok_or("no port")?;
+        Ok(Self { masters, api })
     }
 
     fn members(&self) -> String {

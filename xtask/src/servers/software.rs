@@ -45,7 +45,8 @@ impl Software {
         format!("member-{number}")
     }
 
-    /// The end of a `docker run`: environment, image and command of one member, with the defaults of the servers.
+    /// The end of a `docker run`: environment, image and command of one member, with the defaults of the servers where
+    /// nothing else is said.
     pub(super) fn container(self, number: usize, members: usize) -> Vec<String> {
         let image = self.image().to_owned();
         match self {
@@ -53,7 +54,11 @@ impl Software {
                 let server = |member| format!("server.{member}={}:2888:3888;2181", Self::host(member));
                 let servers: Vec<_> = (1..=members).map(server).collect();
                 let id = format!("ZOO_MY_ID={number}");
-                vec!["--env".to_owned(), id, "--env".to_owned(), format!("ZOO_SERVERS={}", servers.join(" ")), image]
+                // Every session is a connection of its own, and to a container all come from one address.
+                let connections = "ZOO_MAX_CLIENT_CNXNS=0".to_owned();
+                let environment = [id, format!("ZOO_SERVERS={}", servers.join(" ")), connections];
+                let environment = environment.into_iter().flat_map(|variable| ["--env".to_owned(), variable]);
+                environment.chain([image]).collect()
             }
             Self::Etcd => {
                 let peer = |member| format!("http://{}:2380", Self::host(member));

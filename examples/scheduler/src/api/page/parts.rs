@@ -8,31 +8,48 @@ use crate::overview::{DeathView, MemberView, Overview, RefusedView, WorkerView};
 use crate::state::{DeathReason, Vitals};
 
 pub(super) fn members(overview: &Overview, now: u64) -> Markup {
-    // Only an embedded registry has members among the masters.
-    let embedded = overview.members.iter().any(|member| member.report.node.is_some());
+    let registry = Registry::of(&overview.members);
     html! {
         h2 { "Masters" }
         @if overview.leader.is_none() { p.none { "Nobody is known to lead." } }
         @if overview.members.is_empty() { p.none { "None is alive." } } @else {
             div.scroll { table {
                 tr {
-                    th { "name" } th { "role" } @if embedded { th { "member" } } th { "host, process" } th { "cpu" } th { "load" }
+                    th { "name" } th { "role" } @if registry == Registry::Embedded { th { "member" } } th { "host, process" } th { "cpu" } th { "load" }
                     th { "memory" } th { "slot" } th { "drives" } th { "reported" }
                 }
-                @for member in &overview.members { (member_row(member, embedded, now)) }
+                @for member in &overview.members { (member_row(member, registry, now)) }
             } }
         }
     }
 }
 
-fn member_row(member: &MemberView, embedded: bool, now: u64) -> Markup {
+/// Where the registry is, seen from the masters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Registry {
+    /// In them: each is a member.
+    Embedded,
+    /// Beside them: they are candidates of an election.
+    Beside,
+}
+
+impl Registry {
+    fn of(masters: &[MemberView]) -> Self {
+        if masters.iter().any(|master| master.report.node.is_some()) { Self::Embedded } else { Self::Beside }
+    }
+}
+
+fn member_row(member: &MemberView, registry: Registry, now: u64) -> Markup {
     let report = &member.report;
-    let otherwise = if embedded { "follower" } else { "candidate" };
+    let otherwise = match registry {
+        Registry::Embedded => "follower",
+        Registry::Beside => "candidate",
+    };
     html! {
         tr {
             td { (member.name) }
             td { @if member.leader { span.tag.leader { "leader" } } @else { span.tag.alive { (otherwise) } } }
-            @if embedded {
+            @if registry == Registry::Embedded {
                 td.n { @if let (Some(node), Some(address)) = (report.node, &report.address) { (node) " at " (address) } }
             }
             (vitals(&report.vitals))
