@@ -43,7 +43,9 @@ impl Request {
             }
         }
         if request.output.as_os_str().is_empty() || request.files.is_empty() {
-            return Err("usage: protoc [--include_imports] [--include_source_info] -o FILE -I DIRECTORY.. FILE..".into());
+            return Err(
+                "usage: protoc [--include_imports] [--include_source_info] -o FILE -I DIRECTORY.. FILE..".into()
+            );
         }
         Ok(request)
     }
