@@ -1,8 +1,8 @@
 //! What a case is given: clients, names of its own, durations, randomness, and the faults of its harness.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -20,6 +20,9 @@ use crate::{Broken, Cluster, Fault, Harness, Outcome, Timing};
 const HOPS: u32 = 6;
 
 static PREFIXES: AtomicU64 = AtomicU64::new(0);
+
+/// Tells this run from others on the same servers.
+static RUN: LazyLock<u32> = LazyLock::new(rand::random);
 
 /// The world of one run of one case.
 #[derive(Clone, Debug)]
@@ -69,7 +72,7 @@ impl Context {
         saboteur: Option<Arc<dyn Saboteur>>,
         stall: StallMeter,
     ) -> Self {
-        let prefix = format!("/conformance/{}", PREFIXES.fetch_add(1, Ordering::Relaxed));
+        let prefix = format!("/conformance/{:08x}-{}", *RUN, PREFIXES.fetch_add(1, Ordering::Relaxed));
         let Terms { timing, members } = terms;
         Self(Arc::new(World { cluster: ClusterRef(cluster), timing, prefix, seed, members, saboteur, stall }))
     }

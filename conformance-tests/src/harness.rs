@@ -8,6 +8,10 @@ use registry_api::Registry;
 
 use crate::{Outcome, Timing};
 
+/// An [`expected`](Harness::expected) list that is compared with nothing: for servers that others started, where it is
+/// theirs what can be shown.
+pub const NOT_COMMITTED: &str = "*";
+
 /// One way to run a backend: which cases apply is decided by what it declares here and by its capabilities.
 #[async_trait]
 pub trait Harness: Send + Sync + 'static {
@@ -23,7 +27,7 @@ pub trait Harness: Send + Sync + 'static {
     /// The faults that [`Cluster::inject`] can do.
     fn faults(&self) -> &'static [Fault];
 
-    /// The committed list of cases that do not run here, one a line, as the runner prints it.
+    /// The committed list of cases that do not run here, one a line, as the runner prints it; or [`NOT_COMMITTED`].
     fn expected(&self) -> &'static str;
 
     /// The committed declaration of the backend's capabilities, as the runner writes it. It is the backend's: every
@@ -78,6 +82,20 @@ pub enum Fault {
     Heal,
     /// All members die at once and start again on new addresses.
     MoveAll,
+    /// The connections of all clients to the member end, and new ones are refused; the other members still reach it.
+    CutClients(usize),
+    /// The connections of all clients to the member end with a reset; new ones pass.
+    ResetClients(usize),
+    /// Nothing passes between the member and its clients, and nothing says so.
+    HoldClients(usize),
+    /// What clients send arrives at the member; what it answers does not arrive.
+    HoldAnswers(usize),
+    /// Everything between the member and its clients takes a tenth of a second longer, in each direction.
+    DelayClients(usize),
+    /// Undoes what was done to the connections of clients; what was held back arrives.
+    MendClients,
+    /// The servers forget the history of changes before now.
+    Compact,
 }
 
 impl Fault {
@@ -101,6 +119,13 @@ impl fmt::Display for Fault {
             Self::Isolate(_) => "isolate a member",
             Self::Heal => "heal the network",
             Self::MoveAll => "move all members to new addresses",
+            Self::CutClients(_) => "cut the connections of clients",
+            Self::ResetClients(_) => "reset the connections of clients",
+            Self::HoldClients(_) => "hold back what clients and a member send",
+            Self::HoldAnswers(_) => "hold back what a member answers",
+            Self::DelayClients(_) => "slow the connections of clients",
+            Self::MendClients => "mend the connections of clients",
+            Self::Compact => "forget the history of changes",
         })
     }
 }

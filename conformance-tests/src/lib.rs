@@ -33,6 +33,8 @@ mod refusal;
 mod report;
 mod runner;
 pub mod saboteur;
+#[cfg(feature = "servers")]
+pub mod servers;
 mod stall;
 mod timing;
 mod wait;
@@ -44,7 +46,7 @@ pub use case::{Body, Case};
 pub use cases::all as all_cases;
 pub use context::{Context, Terms};
 pub use guarantee::Guarantee;
-pub use harness::{Cluster, Fault, Harness};
+pub use harness::{Cluster, Fault, Harness, NOT_COMMITTED};
 pub use runner::{run, run_case};
 pub use saboteur::Saboteur;
 pub use timing::{LeaderChange, Timing};
