@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::command::{Outcome, cargo, run};
+use crate::images;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -18,6 +19,10 @@ enum Backend {
     Memory,
     /// The embedded backend: one, three and five members, and the remote client.
     Raft,
+    /// One and three servers of ZooKeeper.
+    Zookeeper,
+    /// One and three servers of etcd.
+    Etcd,
     /// The reference with one promise broken at a time: each must be caught by its case.
     Saboteurs,
 }
@@ -26,9 +31,14 @@ pub(crate) fn run_suite(options: &Options) -> Outcome {
     let (package, target) = match options.backend {
         Backend::Memory => ("conformance-tests", "memory"),
         Backend::Raft => ("registry-raft", "conformance"),
+        Backend::Zookeeper => ("registry-zookeeper", "conformance"),
+        Backend::Etcd => ("registry-etcd", "conformance"),
         Backend::Saboteurs => ("conformance-tests", "saboteurs"),
     };
+    if matches!(options.backend, Backend::Zookeeper | Backend::Etcd) {
+        images::build_for_tests()?;
+    }
     let mut command = cargo(["test", "--locked", "--package", package, "--test", target, "--"]);
     command.args(&options.filter);
-    run(&format!("conformance of {target}"), &mut command)
+    run(&format!("conformance: {package}"), &mut command)
 }

@@ -4,6 +4,7 @@ mod bench;
 mod command;
 mod conformance;
 mod demo;
+mod images;
 mod servers;
 mod stress;
 mod test;
@@ -35,6 +36,8 @@ enum Task {
     Fix,
     /// Runs the conformance suite on one backend.
     Conformance(conformance::Options),
+    /// Builds the images of the servers that the tests start.
+    Images(images::Options),
     /// Repeats the tests whose names match, until one fails.
     Stress(stress::Options),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Fix => test::fix(),
         Task::Conformance(options) => conformance::run_suite(&options),
+        Task::Images(options) => images::build(&options),
         Task::Stress(options) => stress::run_repeatedly(&options),
     };
     match outcome {

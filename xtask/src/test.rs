@@ -1,13 +1,14 @@
 //! `cargo xtask test` and `cargo xtask fix`.
 
 use crate::command::{Outcome, cargo, run};
-use crate::{demo, tidy};
+use crate::{demo, images, tidy};
 
 /// Everything a change must pass, cheapest first.
 pub(crate) fn run_all() -> Outcome {
     run("format", &mut cargo(["fmt", "--all", "--check"]))?;
     tidy::run()?;
     run("lints", &mut cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    images::build_for_tests()?;
     run("tests", &mut cargo(["test", "--workspace", "--locked"]))?;
     run("docs", cargo(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     demo::show(&demo::Options::default())
