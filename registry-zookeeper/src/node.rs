@@ -1,0 +1,138 @@
+//! What a node means: a key with its entry, or only the parent of others.
+
+use bytes::Bytes;
+use registry_api::{Entry, Key, Revision, SessionId};
+use zookeeper_client as zk;
+
+/// The data of a node that is only a parent.
+pub(crate) const ABSENT: &[u8; MARK_LEN] = b"\0registry: no key here\xff\x01";
+/// The data of a container that is a key with an empty value: an empty container is a parent of other programs.
+pub(crate) const EMPTY: &[u8; MARK_LEN] = b"\0registry: empty value\xff\x01";
+/// The length of both marks: data of another length is never one of them.
+pub(crate) const MARK_LEN: usize = 24;
+
+/// Whose a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Persistent,
+    /// Removed by the servers after its last child.
+    Container,
+    Ephemeral(SessionId),
+}
+
+/// What kind of node a stat tells of.
+pub(crate) fn kind(stat: &zk::Stat) -> Kind {
+    match stat.ephemeral_owner {
+        0 => Kind::Persistent,
+        // What ZooKeeper's EphemeralType says of containers, and, in the highest byte, of nodes with a time to live.
+        i64::MIN => Kind::Container,
+        owner if owner.to_be_bytes().starts_with(&[0xff]) => Kind::Persistent,
+        owner => Kind::Ephemeral(session_id(owner)),
+    }
+}
+
+/// ZooKeeper's session ids are signed; ours show the same bits.
+pub(crate) fn session_id(number: i64) -> SessionId {
+    SessionId::new(u64::from_be_bytes(number.to_be_bytes()))
+}
+
+/// The revision of a transaction id.
+pub(crate) fn revision(zxid: i64) -> Revision {
+    Revision::new(0, u64::try_from(zxid).unwrap_or(0))
+}
+
+/// Whether the data of a node has to be read to know whether it is a key.
+pub(crate) fn is_in_doubt(stat: &zk::Stat) -> bool {
+    usize::try_from(stat.data_length) == Ok(MARK_LEN)
+}
+
+/// The value of a node that is a key; `None` for one that is only a parent.
+pub(crate) fn value(data: Bytes, stat: &zk::Stat) -> Option<Bytes> {
+    match (kind(stat), &*data) {
+        (_, data) if data == ABSENT => None,
+        (Kind::Container, []) => None,
+        (_, data) if data == EMPTY => Some(Bytes::new()),
+        _ => Some(data),
+    }
+}
+
+/// The data that stands for a value on a node of this kind.
+pub(crate) fn data(value: &Bytes, kind: Kind) -> &[u8] {
+    if kind == Kind::Container && value.is_empty() { EMPTY } else { value }
+}
+
+/// Whether a value cannot be told from a mark.
+pub(crate) fn is_mark(value: &[u8]) -> bool {
+    value == ABSENT || value == EMPTY
+}
+
+/// The entry of a key.
+pub(crate) fn entry(key: Key, value: Bytes, stat: &zk::Stat) -> Entry {
+    let owner = match kind(stat) {
+        Kind::Ephemeral(owner) => Some(owner),
+        Kind::Persistent | Kind::Container => None,
+    };
+    Entry { key, value, created: revision(stat.czxid), modified: revision(stat.mzxid), owner }
+}
+
+/// The latest change that a node tells of: of itself or of its children.
+pub(crate) fn latest(stat: &zk::Stat) -> Revision {
+    revision(stat.mzxid.max(stat.pzxid).max(stat.czxid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(ephemeral_owner: i64) -> zk::Stat {
+        zk::Stat {
+            czxid: 5,
+            mzxid: 7,
+            pzxid: 9,
+            ctime: 0,
+            mtime: 0,
+            version: 0,
+            cversion: 0,
+            aversion: 0,
+            ephemeral_owner,
+            data_length: 0,
+            num_children: 0,
+        }
+    }
+
+    #[test]
+    fn owners_tell_kinds() {
+        assert_eq!(kind(&stat(0)), Kind::Persistent);
+        assert_eq!(kind(&stat(i64::MIN)), Kind::Container);
+        assert_eq!(kind(&stat(0x0100_0000_0000_0007)), Kind::Ephemeral(SessionId::new(0x0100_0000_0000_0007)));
+        let with_ttl = i64::from_be_bytes([0xff, 0, 0, 0, 0, 0, 0x10, 0]);
+        assert_eq!(kind(&stat(with_ttl)), Kind::Persistent);
+    }
+
+    #[test]
+    fn every_value_comes_back_from_every_kind_of_node() {
+        for owner in [0, i64::MIN, 7] {
+            for text in ["", "value", "\0"] {
+                let value_put = Bytes::from(text);
+                let stored = Bytes::copy_from_slice(data(&value_put, kind(&stat(owner))));
+                assert_eq!(value(stored, &stat(owner)), Some(value_put), "{owner:x} {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn marks_and_empty_containers_are_only_parents() {
+        assert_eq!(value(Bytes::from_static(ABSENT), &stat(0)), None);
+        assert_eq!(value(Bytes::from_static(ABSENT), &stat(i64::MIN)), None);
+        assert_eq!(value(Bytes::new(), &stat(i64::MIN)), None);
+        assert!(is_mark(ABSENT) && is_mark(EMPTY) && !is_mark(b""));
+    }
+
+    #[test]
+    fn an_entry_tells_the_transactions_that_made_it() {
+        let entry = entry("/a".parse().unwrap(), Bytes::new(), &stat(3));
+        assert_eq!((entry.created, entry.modified), (Revision::new(0, 5), Revision::new(0, 7)));
+        assert_eq!(entry.owner, Some(SessionId::new(3)));
+        assert_eq!(latest(&stat(0)), Revision::new(0, 9));
+    }
+}
