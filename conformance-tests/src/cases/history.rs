@@ -1,5 +1,7 @@
 //! Concurrent random operations, recorded and judged as a whole.
 
+mod told;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,16 +9,17 @@ use bytes::Bytes;
 use futures::future;
 use rand::Rng;
 use rand::rngs::StdRng;
-use registry_api::{Effect, Key, LockWait, Precondition, PutOptions, ReadLevel, RegistryClient, Revision, Scope};
+use registry_api::{Effect, Key, LockWait, Precondition, PutOptions, ReadLevel, RegistryClient, Revision};
 
+use self::told::subscribers_are_told_every_acknowledged_change;
 use super::lock::acquire;
 use crate::Guarantee::{G8, G12, G15};
 use crate::broken::{ensure, ensure_eq};
 use crate::cable::Cable;
 use crate::case::cases;
 use crate::history::holders::{self, Holding};
-use crate::history::{Action, Answer, Operation, Recorder, revisions, search, watch};
-use crate::{Broken, Case, Context, Fault, Outcome, Watcher};
+use crate::history::{Action, Answer, Operation, Recorder, revisions, search};
+use crate::{Broken, Case, Context, Fault, Outcome};
 
 pub(super) fn cases() -> Vec<Case> {
     cases!["history";
@@ -214,34 +217,6 @@ async fn lost_answers_change_nothing_about_that(context: Context) -> Outcome {
     ensure!(G15, unknown > 0, "answers were lost, and no outcome is unknown");
     revisions::check(&operations)?;
     search::check(&operations)
-}
-
-async fn subscribers_are_told_every_acknowledged_change(context: Context) -> Outcome {
-    let load = Load { clients: 5, operations: 80, keys: 6 };
-    let reader = context.client().await?;
-    let scope = Scope::Tree(context.key("h")?);
-    let mut watcher = Watcher::open(&context, &reader, &scope).await?;
-    let operations = perform(&context, load).await?;
-    let end = reader.put(&context.key("h/end")?, "").await?;
-    watcher.until_revision(end).await?;
-    let names = keys(&context, load)?;
-    let acknowledged: Vec<_> = operations
-        .iter()
-        .filter_map(|operation| match operation.answer {
-            Answer::Changed(revision) => Some((names.get(operation.key)?.clone(), revision)),
-            _ => None,
-        })
-        .collect();
-    let events = watcher.history();
-    watch::ordered(events)?;
-    watch::unique(events)?;
-    watch::filtered(events, &scope)?;
-    watch::complete(events, &scope, &acknowledged)?;
-    let Some(middle) = events.get(events.len() / 2).map(registry_api::Event::revision) else { return Ok(()) };
-    let mut resumed = Watcher::resume(&context, &reader, &scope, middle).await?;
-    resumed.until_revision(end).await?;
-    let snapshot = resumed.history().iter().any(|event| matches!(event, registry_api::Event::Snapshot { .. }));
-    if snapshot { Ok(()) } else { watch::resumable(events, resumed.history(), middle) }
 }
 
 /// Clients that take one lock in turns; `rounds` times each.

@@ -122,8 +122,9 @@ async fn a_free_lock_is_granted_at_once(context: Context) -> Outcome {
 async fn a_held_lock_is_refused_to_those_who_do_not_wait(context: Context) -> Outcome {
     let (client, name, one, other) = two(&context).await?;
     let grant = acquire(&client, &name, one, LockWait::Try).await?;
-    for client in [&client, &context.client().await?] {
-        let result = acquire(client, &name, other, LockWait::Try).await;
+    let far = context.client().await?;
+    for (client, session) in [(&client, other), (&far, context.long_session(&far).await?)] {
+        let result = acquire(client, &name, session, LockWait::Try).await;
         refused(G8, "a lock that is held", result, &ErrorKind::LockTimeout)?;
     }
     let status = client.inspect_lock(&name).await?;
@@ -264,9 +265,11 @@ async fn two_sessions_of_one_client_are_two_owners(context: Context) -> Outcome 
 }
 
 async fn closing_the_session_frees_it(context: Context) -> Outcome {
-    let (client, name, one, other) = two(&context).await?;
+    let (client, name, one, _) = two(&context).await?;
+    let far = context.client().await?;
+    let other = context.long_session(&far).await?;
     let first = acquire(&client, &name, one, LockWait::Try).await?;
-    let mut next = waiting(&context.client().await?, &name, other);
+    let mut next = waiting(&far, &name, other);
     queued(&context, &client, &name, 1).await?;
     client.registry().close_session(one).await?;
     let status = client.inspect_lock(&name).await?;

@@ -315,12 +315,12 @@ async fn a_freeze_shorter_than_the_ttl_is_harmless(context: Context) -> Outcome 
     let process = Process::start()?;
     let inside = context.clone();
     let ttl = context.timing().session_ttl;
-    let session = process
+    let (owner, session) = process
         .run(async move {
             let client = inside.client().await?;
             let session = client.open_session(SessionOptions::with_ttl(ttl * 5)).await?;
             session.put(&inside.key("e")?, "").await?;
-            Ok::<_, Broken>(session)
+            Ok::<_, Broken>((client, session))
         })
         .await??;
     let mut watcher = Watcher::open(&context, &other, &Scope::Key(context.key("e")?)).await?;
@@ -330,7 +330,7 @@ async fn a_freeze_shorter_than_the_ttl_is_harmless(context: Context) -> Outcome 
     context.one_ttl_passes(&other, ttl, "thawed").await?;
     ensure!(G17, session.is_alive(), "a freeze shorter than the ttl ended the session: {:?}", session.state());
     let key = context.key("e")?;
-    let events = watcher.until_sentinel_by(&other, &key, session.id()).await?;
+    let events = watcher.until_sentinel_by(&owner, &key, session.id()).await?;
     ensure_eq!(G17, events, [], "what others were told of the freeze");
     process.run(async move { session.close().await }).await??;
     Ok(())

@@ -74,8 +74,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(context: &Context) -> Outcome<Self> {
-        let client = context.client().await?;
+    async fn set(context: &Context, client: RegistryClient) -> Outcome<Self> {
         client.put(&context.key("kept")?, "kept").await?;
         let watcher = Watcher::open(context, &client, &Scope::Tree(context.root()?)).await?;
         Ok(Self { client, context: context.clone(), watcher, attempts: 0 })
@@ -131,7 +130,7 @@ async fn a_failing_check_at_any_place_prevents_everything(context: Context) -> O
         (Check::LockHeld(released), ErrorKind::LockLost),
     ];
     let holding = [Check::At(there, current), Check::Absent(context.key("other")?)];
-    let mut stage = Stage::set(&context).await?;
+    let mut stage = Stage::set(&context, client).await?;
     for (check, kind) in failing {
         for place in 0..=holding.len() {
             let mut checks = holding.to_vec();
@@ -165,7 +164,7 @@ async fn a_failing_mutation_at_any_place_prevents_everything(context: Context) -
         (put(&owned.join("child")?, Lifetime::Persistent), ErrorKind::EphemeralParent),
         (put(&context.key("new")?, Lifetime::Ephemeral(ended)), ErrorKind::SessionEnded),
     ];
-    let mut stage = Stage::set(&context).await?;
+    let mut stage = Stage::set(&context, client).await?;
     for (mutation, kind) in failing {
         let places = stage.harmless()?.len();
         for place in 0..=places {
