@@ -15,6 +15,7 @@ mod lock;
 mod mirror;
 mod model;
 mod namespace;
+mod network;
 mod preconditions;
 mod presence;
 mod reads;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<Case> {
         history::cases(),
         durable::cases(),
         cluster::cases(),
+        network::cases(),
     ]
     .concat()
 }

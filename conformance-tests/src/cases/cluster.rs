@@ -61,7 +61,7 @@ fn another(context: &Context, than: usize, step: usize) -> usize {
 }
 
 /// Writes until it succeeds, as an application would; an answer that is unknown is asked for again.
-async fn put_at_last(context: &Context, client: &RegistryClient, name: &str, value: &str) -> Outcome {
+pub(super) async fn put_at_last(context: &Context, client: &RegistryClient, name: &str, value: &str) -> Outcome {
     let key = context.key(name)?;
     let attempt = || async { Ok(client.put(&key, value.to_owned()).await.map_err(|error| error.to_string())) };
     context.eventually(G19, &format!("a put of {key}"), attempt, Result::is_ok).await.map(drop)

@@ -27,8 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
         a_lost_answer_is_told_as_unknown => [G15];
         capabilities_are_the_same_for_every_client => [G15];
     ];
-    let missing: [(&'static str, &'static str); 3] = [
-        ("the_network_in_front_of_the_servers_is_cut", "needs a proxy or a firewall in front of the servers"),
+    let missing: [(&'static str, &'static str); 2] = [
         ("a_name_is_resolved_again_on_every_dial", "needs a name server that changes its answers"),
         ("peers_without_a_valid_certificate_are_refused", "needs TLS"),
     ];

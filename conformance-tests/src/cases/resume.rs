@@ -7,7 +7,7 @@ use super::subscribe::{held, random_change};
 use crate::Guarantee::{G12, G13, G14, G18};
 use crate::broken::{ensure, ensure_eq};
 use crate::case::cases;
-use crate::{Broken, Case, Context, Outcome, Watcher};
+use crate::{Broken, Case, Context, Fault, Outcome, Watcher};
 
 /// The most changes that are made to outgrow the history of a backend.
 const OUTGROWN_AT: usize = 200_000;
@@ -164,6 +164,8 @@ async fn a_compacted_history_is_replaced_by_a_snapshot(context: Context) -> Outc
             }
         });
         future::try_join_all(writers).await?;
+        // Servers that forget only when they are told to are told; others refuse the fault.
+        let _ = context.inject(Fault::Compact).await;
         let mut subscription = client.subscribe_from(&scope, SubscribeFrom::After(from)).await?;
         match context.soon("the first event", subscription.next()).await? {
             Some(Ok(Event::Snapshot { listing, reason: SnapshotReason::Compacted })) => {

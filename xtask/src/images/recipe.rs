@@ -96,7 +96,6 @@ pub(super) fn interop() -> Recipe {
         "libcurator-framework-java",
         "libcurator-client-java",
         "libguava-java",
-        "libfailureaccess-java",
     ];
     Recipe {
         tag: "registry-test/interop:trixie",
