@@ -84,7 +84,8 @@ impl Servers {
             .collect();
         arguments.extend(self.software.container(number, MEMBERS));
         docker(arguments.iter().map(String::as_str))?;
-        let published = docker(["port", &name, &format!("{port}/tcp")])?;
+        let published = docker(["port", &name, &format!("{port}/tcp")])
+            .map_err(|error| format!("{error}; its log ends with:\n{}", log_end(&name)))?;
         let address = published.lines().next().ok_or_else(|| format!("{name} publishes no port"))?;
         self.addresses.push(address.to_owned());
         Ok(())
@@ -95,8 +96,7 @@ impl Servers {
             while !self.software.serves(address) {
                 if Instant::now() >= deadline {
                     let name = format!("{}-{}", self.run, index + 1);
-                    let log = docker(["logs", "--tail", "20", &name]).unwrap_or_default();
-                    return Err(format!("{name} does not serve within {START_PATIENCE:?}:\n{log}"));
+                    return Err(format!("{name} does not serve within {START_PATIENCE:?}:\n{}", log_end(&name)));
                 }
                 pause(LOOK_INTERVAL);
             }
@@ -112,6 +112,15 @@ impl Drop for Servers {
             say(&format!("the containers labelled {} may still be there: {error}", self.run));
         }
     }
+}
+
+/// The last lines of a container's log, which servers write to both outputs.
+fn log_end(name: &str) -> String {
+    let output = Command::new("docker").args(["logs", "--tail", "20", name]).output();
+    output.map_or_else(
+        |error| error.to_string(),
+        |output| [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat(),
+    )
 }
 
 /// Runs `docker` to its end, and returns what it printed.

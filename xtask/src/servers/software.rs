@@ -73,7 +73,7 @@ impl Software {
                     ("initial-cluster", cluster.join(",")),
                 ];
                 let flags = flags.into_iter().map(|(flag, value)| format!("--{flag}={value}"));
-                [image, "etcd".to_owned()].into_iter().chain(flags).collect()
+                [image].into_iter().chain(flags).collect()
             }
         }
     }
