@@ -19,7 +19,3 @@ mod timing;
 pub use config::{CompactionSettings, Exposure, MemberAddress, RaftSettings, Role, StorageKind, TimingProfile};
 pub use plugin::RaftPlugin;
 pub use registry::{DeathCertificate, LeaderReport, LeaderWatch, MemberReport, MemberState, RaftRegistry, RaftStatus};
-
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

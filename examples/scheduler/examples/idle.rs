@@ -1,6 +1,6 @@
 //! Holds sessions open and does nothing else, so that somebody else can measure what that costs the servers.
 //!
-//! `idle <config.toml> <sessions>`: prints `ready` when all are open, and ends when its input does. `cargo xtask bench
+//! `idle <config.toml> <sessions>`: prints one line with the ttl that was granted when all are open, and ends when its input does. `cargo xtask bench
 //! --only idle` runs it on every backend; with no sessions and the configuration of a member, it is just that member.
 
 use std::io::Read as _;
@@ -22,7 +22,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     while sessions.len() < count {
         sessions.push(connected.client.open_session(connected.client.session_options()).await?);
     }
-    tell("ready");
+    let granted = sessions.first().map_or_else(|| "nothing".to_owned(), |session| format!("{:?}", session.ttl()));
+    tell(&granted);
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
     let ended = sessions.iter().filter(|session| !session.is_alive()).count();
     if ended > 0 { Err(format!("{ended} of {count} sessions ended while they were idle").into()) } else { Ok(()) }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use registry_api::{Election, Plugins, SessionId};
+use registry_etcd::EtcdPlugin;
 use registry_raft::{RaftPlugin, RaftRegistry};
+use registry_zookeeper::ZooKeeperPlugin;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,7 +22,7 @@ use crate::state::Certificate;
 /// [`Failure`]: an unknown backend or setting, or whatever connecting meets.
 pub async fn connect(config: &Config) -> Result<Connected, Failure> {
     let raft = RaftPlugin::new();
-    let plugins = Plugins::new().with(raft.clone());
+    let plugins = Plugins::new().with(raft.clone()).with(ZooKeeperPlugin).with(EtcdPlugin);
     let client = plugins.connect(config.registry.clone()).await?;
     let insight: Arc<dyn Insight> = match raft.raft() {
         Some(registry) => Arc::new(RaftInsight::new(registry, own_member(config))),

@@ -113,7 +113,8 @@ impl Enrolment {
             if let PresenceState::Registered { session, .. } = states.next().await? {
                 let current = self.presence.session();
                 if current.id() == session && current.is_alive() {
-                    tracing::info!(event = "registered", name = %self.connected.name, session = %session, "registered");
+                    let (name, ttl) = (&self.connected.name, humantime::format_duration(current.ttl()));
+                    tracing::info!(event = "registered", %name, %session, %ttl, "registered");
                     return Some(current);
                 }
             }

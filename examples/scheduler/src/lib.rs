@@ -20,3 +20,8 @@ pub mod submit;
 pub mod vitals;
 pub mod worker;
 pub mod workflow;
+
+/// The example of the README of all backends: only a composition root can compile it.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -66,14 +66,16 @@ fn of_sessions(
         counts.map(|counts| counts.iter().sum::<u64>()).ok_or(format!("a server of {backend} does not tell its counts"))
     };
     let mut client = Idle::start(directory, "client", backend, section, SESSIONS)?;
-    client.wait_until_ready()?;
+    let granted = client.wait_until_ready()?;
     let (start, before) = (Instant::now(), sum()?);
     pause(MEASURED);
     let (took, after) = (start.elapsed(), sum()?);
     client.end()?;
     let hundredths = u128::from(after.saturating_sub(before)) * 100_000 / took.as_millis().max(1);
     let (whole, rest) = (hundredths / 100, hundredths % 100);
-    say(&format!("{backend}: {SESSIONS} idle sessions of {TTL}: {whole}.{rest:02} requests per second"));
+    say(&format!(
+        "{backend}: {SESSIONS} idle sessions, {TTL} asked, {granted} granted: {whole}.{rest:02} requests per second"
+    ));
     Ok(())
 }
 
@@ -99,11 +101,12 @@ impl Idle {
         Ok(Self { name: name.to_owned(), process })
     }
 
-    fn wait_until_ready(&mut self) -> Outcome {
+    /// Waits until all sessions are open, and returns the ttl that they were granted.
+    fn wait_until_ready(&mut self) -> Result<String, String> {
         let mut line = String::new();
         let output = self.process.stdout.take().ok_or("no output")?;
         BufReader::new(output).read_line(&mut line).map_err(|error| error.to_string())?;
-        if line == "ready\n" { Ok(()) } else { Err(format!("{} opened no sessions", self.name)) }
+        if line.is_empty() { Err(format!("{} opened no sessions", self.name)) } else { Ok(line.trim().to_owned()) }
     }
 
     /// Fails where sessions were lost.

@@ -161,13 +161,16 @@ mod tests {
     }
 
     #[test]
-    fn every_shipped_configuration_is_valid() {
+    fn every_shipped_configuration_is_valid_for_every_backend() {
         let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
         for entry in std::fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             let config = Config::load(Process::Master, &Connect { config: Some(path.clone()), ..connect(&[]) });
-            let raft = registry_raft::RaftSettings::read(&config.unwrap().registry.focus("raft"));
+            let registry = config.unwrap().registry;
+            let raft = registry_raft::RaftSettings::read(&registry.focus("raft"));
             assert_eq!(raft.unwrap().members.len(), 3, "{}", path.display());
+            registry_zookeeper::ZooKeeperSettings::read(&registry.focus("zookeeper")).unwrap();
+            registry_etcd::EtcdSettings::read(&registry.focus("etcd")).unwrap();
         }
     }
 
