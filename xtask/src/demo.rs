@@ -20,7 +20,7 @@ const TIMEOUT_SECONDS: u64 = 300;
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// What the scheduler keeps its state in. For `zookeeper` and `etcd`, three servers are started in containers first
-    /// (with docker, from the images that `cargo xtask images` makes), with their default settings; they are removed at
+    /// (with docker, from the images of `cargo xtask images`), with their default settings; they are removed at
     /// the end, also after a failure or Ctrl-C. What happens then is the same for every backend.
     #[arg(long, value_enum, default_value_t = Backend::Raft)]
     backend: Backend,

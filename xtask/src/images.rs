@@ -54,6 +54,11 @@ pub(crate) fn build(options: &Options) -> Outcome {
     build_missing(&recipes, options.release)
 }
 
+/// Builds the images of the servers that are not there.
+pub(crate) fn build_servers() -> Outcome {
+    build_missing(&recipe::servers(Release::Trixie), Release::Trixie)
+}
+
 /// Builds the images that the tests of this workspace need and that are not there.
 pub(crate) fn build_for_tests() -> Outcome {
     let release = Release::Trixie;

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::command::{pause, say};
+use crate::images;
 
 pub(crate) use software::Software;
 
@@ -39,7 +40,7 @@ pub(crate) struct Servers {
 impl Servers {
     /// Starts the members, and waits until each serves.
     pub(crate) fn start(software: Software) -> Result<Self, String> {
-        software.provide_image()?;
+        images::build_servers()?;
         let run = format!("registry-{}-{}", software.name(), std::process::id());
         let sweeper = Command::new("sh")
             .args(["-c", SWEEP, &run])

@@ -1,6 +1,6 @@
 //! What differs between the servers: images, arguments, how to ask whether they serve.
 
-use super::{ask, docker};
+use super::ask;
 
 /// Which servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +23,6 @@ impl Software {
             Self::ZooKeeper => "registry-test/zookeeper:3.9.3",
             Self::Etcd => "registry-test/etcd:3.5.16",
         }
-    }
-
-    /// Fails where the image is not there, with what to do.
-    pub(super) fn provide_image(self) -> Result<(), String> {
-        let image = self.image();
-        docker(["image", "inspect", "--format", "{{.Id}}", image])
-            .map(drop)
-            .map_err(|error| format!("{error}; `cargo xtask images` makes the image {image}"))
     }
 
     pub(super) fn client_port(self) -> u16 {
