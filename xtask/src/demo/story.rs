@@ -193,18 +193,24 @@ impl<'a> Story<'a> {
         })
     }
 
-    /// One look at all instances, at the dead list and at who drives the orphans.
+    /// One look at all instances, at the dead list and at who drives the orphans. What was killed is looked for in between:
+    /// on a busy machine a look at many instances takes seconds.
     fn look_at(&mut self, instances: &[String]) -> Result<Vec<Instance>, String> {
-        let seen: Vec<Instance> = instances
-            .iter()
-            .map(|id| self.wait_for("an answer of the API server", |story| story.observer.instance(id)))
-            .collect::<Result<_, _>>()?;
+        let mut seen = Vec::new();
+        for id in instances {
+            self.note_the_dead();
+            let instance = self.wait_for("an answer of the API server", |story| story.observer.instance(id))?;
+            self.note_take_over(&instance);
+            seen.push(instance);
+        }
         self.note_the_dead();
-        self.note_take_overs(&seen);
         Ok(seen)
     }
 
     fn note_the_dead(&mut self) {
+        if self.unnoticed.is_empty() {
+            return;
+        }
         for dead in self.observer.dead().unwrap_or_default() {
             if let Some(killed) = self.unnoticed.remove(&dead.name) {
                 let noticed = millis(killed.elapsed());
@@ -219,21 +225,16 @@ impl<'a> Story<'a> {
         }
     }
 
-    fn note_take_overs(&mut self, seen: &[Instance]) {
-        for instance in seen {
-            let Some((former, killed)) = self.orphaned.get(&instance.id).cloned() else { continue };
-            let Some(driver) = instance.driver.clone().filter(|driver| *driver != former) else { continue };
-            let taken_over = millis(killed.elapsed());
-            self.note(&format!(
-                "{} was taken over by {driver}, {taken_over} ms after {former} was killed",
-                instance.id
-            ));
-            if let Some(killing) = self.figures.killed.iter_mut().find(|killing| killing.name == former) {
-                killing.taken_over_by = Some(driver);
-                killing.taken_over_ms = Some(taken_over);
-            }
-            self.orphaned.remove(&instance.id);
+    fn note_take_over(&mut self, instance: &Instance) {
+        let Some((former, killed)) = self.orphaned.get(&instance.id).cloned() else { return };
+        let Some(driver) = instance.driver.clone().filter(|driver| *driver != former) else { return };
+        let taken_over = millis(killed.elapsed());
+        self.note(&format!("{} was taken over by {driver}, {taken_over} ms after {former} was killed", instance.id));
+        if let Some(killing) = self.figures.killed.iter_mut().find(|killing| killing.name == former) {
+            killing.taken_over_by = Some(driver);
+            killing.taken_over_ms = Some(taken_over);
         }
+        self.orphaned.remove(&instance.id);
     }
 
     fn judge(&mut self, instances: &[String]) -> Result<(), String> {
