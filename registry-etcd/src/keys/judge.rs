@@ -7,6 +7,7 @@ use registry_api::{Check, ErrorKind, ForeignOwner, Key, Lifetime, Mutation};
 
 use super::conversion::counter_of;
 use super::plan::{Guess, Plan, ephemeral_above};
+use super::range::{KeyRange, bytes};
 use super::{lease_of, session_of};
 use crate::error::Failure;
 
@@ -28,6 +29,16 @@ impl Evidence {
         let mut found = BTreeMap::new();
         collect(answer, &mut found);
         Self(found)
+    }
+
+    /// With what was read besides.
+    pub(super) fn and(mut self, answer: &TxnResponse) -> Self {
+        collect(answer, &mut self.0);
+        self
+    }
+
+    fn has_any(&self, range: &KeyRange) -> bool {
+        self.0.range(range.start.clone()..).next().is_some_and(|(key, _)| range.contains(key))
     }
 
     fn of_key(&self, key: &Key) -> Option<&Seen> {
@@ -73,7 +84,8 @@ impl Plan<'_> {
     pub(super) fn guesses(&self, evidence: &Evidence) -> BTreeMap<Key, Guess> {
         let guess = |key: &Key| match evidence.of_key(key) {
             Some(_) => Guess::Replaceable,
-            None => Guess::Absent,
+            None if evidence.has_any(&KeyRange::beside(bytes(key))) => Guess::Absent,
+            None => Guess::AbsentAndLonely,
         };
         self.ephemeral_puts().map(|key| (key.clone(), guess(key))).collect()
     }

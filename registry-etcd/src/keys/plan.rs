@@ -11,18 +11,20 @@ use super::{LockRoot, lease_of};
 use crate::error::Failure;
 
 /// The most comparisons, and the most operations, of one transaction (`--max-txn-ops` of the server, 128 by default).
-const TXN_LEN_MAX: usize = 128;
+pub(super) const TXN_LEN_MAX: usize = 128;
 /// Up to this size a transaction has room for a second one inside it, for the case that the first guess is wrong.
 const NESTED_LEN_MAX: usize = 60;
 /// What no revision and no lease ever is.
 const NEVER: i64 = -1;
 
-/// What an ephemeral put finds: etcd compares with *and* only, so one of the two has to be guessed.
+/// What an ephemeral put finds: etcd compares with *and* only, so one of these has to be guessed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guess {
-    /// No key.
+    /// No key, and nothing below it.
     Absent,
-    /// An ephemeral key that it may replace.
+    /// The same, and no neighbour such as `/a-b` between `/a` and `/a/`: one comparison does for both.
+    AbsentAndLonely,
+    /// An ephemeral key that it may replace. As it is ephemeral, nothing is below it.
     Replaceable,
 }
 
@@ -73,29 +75,43 @@ impl<'a> Plan<'a> {
                 return Err(ephemeral_above(key));
             }
         }
-        let len = self.compares(&|_| Guess::Replaceable).len().max(self.questions().len());
-        if len > TXN_LEN_MAX {
-            let message = format!(
-                "the change needs {len} comparisons; etcd takes {TXN_LEN_MAX} at once: use fewer keys or shorter paths"
-            );
-            return Err(Failure::refused(ErrorKind::LimitExceeded, message));
-        }
-        Ok(())
+        let fewest = self.compares(&|_| Guess::AbsentAndLonely).len();
+        if fewest > TXN_LEN_MAX { Err(too_long(fewest)) } else { Ok(()) }
+    }
+
+    /// What is guessed before anything was read.
+    fn first_guess(&self) -> Guess {
+        let fits = self.compares(&|_| Guess::Absent).len() <= TXN_LEN_MAX;
+        if fits { Guess::Absent } else { Guess::AbsentAndLonely }
     }
 
     /// The transaction. With room for it, a wrong guess is put right inside, without asking again.
-    pub(super) fn txn(&self, guesses: &BTreeMap<Key, Guess>) -> Txn {
-        let guess = |key: &Key| guesses.get(key).copied().unwrap_or(Guess::Absent);
-        let compares = self.compares(&guess);
+    ///
+    /// # Errors
+    ///
+    /// [`LimitExceeded`](ErrorKind::LimitExceeded): what it finds takes more comparisons than etcd does at once.
+    pub(super) fn txn(&self, guesses: &BTreeMap<Key, Guess>) -> Result<Txn, Failure> {
+        let first = self.first_guess();
+        let compares = self.compares(&|key| guesses.get(key).copied().unwrap_or(first));
+        if compares.len() > TXN_LEN_MAX {
+            return Err(too_long(compares.len()));
+        }
         let guessed = guesses.is_empty() && self.ephemeral_puts().next().is_some();
-        let otherwise = match guessed && compares.len().max(self.mutations.len()) <= NESTED_LEN_MAX {
+        let questions = self.questions();
+        let len = compares.len().max(self.mutations.len()).max(questions.len());
+        let otherwise = match guessed && len <= NESTED_LEN_MAX {
             true => {
                 let inner = Txn::new().when(self.compares(&|_| Guess::Replaceable));
-                vec![TxnOp::txn(inner.and_then(self.operations()).or_else(self.questions()))]
+                vec![TxnOp::txn(
+                    inner
+                        .and_then(self.operations())
+                        .or_else(questions.into_iter().map(Question::into_op).collect::<Vec<_>>()),
+                )]
             }
-            false => self.questions(),
+            // What does not fit is read afterwards, at the revision of the refusal.
+            false => questions.into_iter().take(TXN_LEN_MAX).map(Question::into_op).collect(),
         };
-        Txn::new().when(compares).and_then(self.operations()).or_else(otherwise)
+        Ok(Txn::new().when(compares).and_then(self.operations()).or_else(otherwise))
     }
 
     fn compares(&self, guess: &dyn Fn(&Key) -> Guess) -> Vec<Compare> {
@@ -108,20 +124,26 @@ impl<'a> Plan<'a> {
             match lifetime {
                 Lifetime::Persistent => compares.push(Compare::lease(bytes(key), CompareOp::Equal, 0)),
                 Lifetime::Ephemeral(session) => {
-                    compares.push(match (guess(key), foreign_owner) {
-                        (Guess::Absent, _) => Compare::create_revision(bytes(key), CompareOp::Equal, 0),
-                        (Guess::Replaceable, ForeignOwner::Refuse) => {
-                            Compare::lease(bytes(key), CompareOp::Equal, lease_of(*session).unwrap_or(NEVER))
-                        }
-                        (Guess::Replaceable, ForeignOwner::TakeOver) => {
-                            Compare::lease(bytes(key), CompareOp::NotEqual, 0)
-                        }
-                    });
                     // Nothing exists in a range where the comparison of every key with "absent" holds.
                     let empty = |range: KeyRange| {
                         Compare::create_revision(range.start, CompareOp::Equal, 0).with_range(range.end)
                     };
-                    compares.extend(self.staying_below(key).into_iter().map(empty));
+                    match (guess(key), foreign_owner) {
+                        (Guess::Absent, _) => {
+                            compares.push(Compare::create_revision(bytes(key), CompareOp::Equal, 0));
+                            compares.extend(self.staying(KeyRange::below(bytes(key))).into_iter().map(empty));
+                        }
+                        (Guess::AbsentAndLonely, _) => {
+                            compares.extend(self.staying(KeyRange::from_to_below(bytes(key))).into_iter().map(empty));
+                        }
+                        (Guess::Replaceable, ForeignOwner::Refuse) => {
+                            let lease = lease_of(*session).unwrap_or(NEVER);
+                            compares.push(Compare::lease(bytes(key), CompareOp::Equal, lease));
+                        }
+                        (Guess::Replaceable, ForeignOwner::TakeOver) => {
+                            compares.push(Compare::lease(bytes(key), CompareOp::NotEqual, 0));
+                        }
+                    }
                 }
             }
         }
@@ -147,12 +169,11 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Where keys would stay below an ephemeral key: everything below it but what is deleted at the same time, and what
-    /// belongs to locks.
-    fn staying_below(&self, key: &Key) -> Vec<KeyRange> {
-        let deleted = self.after.iter().filter(|(other, put)| put.is_none() && other.is_below(key));
-        let holes: Vec<_> = deleted.map(|(other, _)| KeyRange::one(bytes(other))).collect();
-        let visible = KeyRange::all_without(vec![KeyRange::below(bytes(key))], &self.lock_root.hidden());
+    /// Where keys of a range would stay: without those that are deleted at the same time, and what belongs to locks.
+    fn staying(&self, range: KeyRange) -> Vec<KeyRange> {
+        let deleted = self.after.iter().filter(|(key, put)| put.is_none() && range.contains(bytes(key)));
+        let holes: Vec<_> = deleted.map(|(key, _)| KeyRange::one(bytes(key))).collect();
+        let visible = KeyRange::all_without(vec![range], &self.lock_root.hidden());
         KeyRange::all_without(visible, &holes)
     }
 
@@ -171,16 +192,15 @@ impl<'a> Plan<'a> {
     }
 
     /// What is read where the change is refused, to name the reason.
-    fn questions(&self) -> Vec<TxnOp> {
-        let one = |key: Vec<u8>| TxnOp::get(key, Some(GetOptions::new().with_keys_only()));
-        let keys = self.questioned().into_iter().map(|key| one(bytes(&key).to_vec()));
+    pub(super) fn questions(&self) -> Vec<Question> {
+        let keys = self.questioned().into_iter().map(|key| Question::Key(bytes(&key).to_vec()));
         let places = self.checks.iter().filter_map(|check| match check {
-            Check::LockHeld(grant) => Some(one(self.lock_root.place_of(grant))),
+            Check::LockHeld(grant) => Some(Question::Key(self.lock_root.place_of(grant))),
             _ => None,
         });
-        let below = self.ephemeral_puts().flat_map(|key| self.staying_below(key)).map(|range| {
-            let options = GetOptions::new().with_keys_only().with_limit(1).with_range(range.end);
-            TxnOp::get(range.start, Some(options))
+        let below = self.ephemeral_puts().flat_map(|key| {
+            let ranges = [KeyRange::below(bytes(key)), KeyRange::beside(bytes(key))];
+            ranges.into_iter().flat_map(|range| self.staying(range)).map(Question::First)
         });
         keys.chain(places).chain(below).collect()
     }
@@ -193,6 +213,41 @@ impl<'a> Plan<'a> {
     pub(super) fn ephemeral_puts(&self) -> impl Iterator<Item = &'a Key> {
         self.after.iter().filter(|(_, put)| **put == Some(true)).map(|(key, _)| *key)
     }
+}
+
+/// Something that is read to name a reason.
+#[derive(Clone, Debug)]
+pub(super) enum Question {
+    /// This key.
+    Key(Vec<u8>),
+    /// The first key of a range.
+    First(KeyRange),
+}
+
+impl Question {
+    pub(super) fn into_op(self) -> TxnOp {
+        self.at(GetOptions::new())
+    }
+
+    /// The same about the past.
+    pub(super) fn into_op_at(self, revision: i64) -> TxnOp {
+        self.at(GetOptions::new().with_revision(revision))
+    }
+
+    fn at(self, options: GetOptions) -> TxnOp {
+        let options = options.with_keys_only();
+        match self {
+            Self::Key(key) => TxnOp::get(key, Some(options)),
+            Self::First(range) => TxnOp::get(range.start, Some(options.with_limit(1).with_range(range.end))),
+        }
+    }
+}
+
+fn too_long(len: usize) -> Failure {
+    let message = format!(
+        "the change needs {len} comparisons; etcd takes {TXN_LEN_MAX} at once: use fewer keys or shorter paths"
+    );
+    Failure::refused(ErrorKind::LimitExceeded, message)
 }
 
 pub(super) fn ephemeral_above(key: &Key) -> Failure {

@@ -20,6 +20,16 @@ impl KeyRange {
         Self { start: [key, b"/"].concat(), end: [key, b"0"].concat() }
     }
 
+    /// What lies between a key and everything below it: neighbours such as `/a-b` of `/a`.
+    pub(crate) fn beside(key: &[u8]) -> Self {
+        Self { start: after(key), end: [key, b"/"].concat() }
+    }
+
+    /// A key, everything below it, and what lies between.
+    pub(crate) fn from_to_below(key: &[u8]) -> Self {
+        Self { start: key.to_vec(), end: [key, b"0"].concat() }
+    }
+
     /// Every key that begins with a slash.
     pub(crate) fn all() -> Self {
         Self { start: b"/".to_vec(), end: b"0".to_vec() }
@@ -38,7 +48,7 @@ impl KeyRange {
     /// One range that holds the whole scope, and for a tree a little more.
     pub(crate) fn around(scope: &Scope) -> Self {
         match scope {
-            Scope::Tree(key) => Self { start: bytes(key).to_vec(), end: Self::below(bytes(key)).end },
+            Scope::Tree(key) => Self::from_to_below(bytes(key)),
             other => Self::of(other).pop().unwrap_or_else(Self::all),
         }
     }

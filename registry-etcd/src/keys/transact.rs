@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use etcd_client::{TxnOpResponse, TxnResponse};
+use etcd_client::{Txn, TxnOpResponse, TxnResponse};
 use registry_api::{Check, ErrorKind, Key, Mutation, Precondition};
 use tokio::time::Instant;
 
 use super::judge::Evidence;
-use super::plan::Plan;
+use super::plan::{Plan, TXN_LEN_MAX};
 use crate::connect::{Link, Request};
 use crate::error::{Failure, Reason};
 use crate::registry::Core;
@@ -32,12 +32,7 @@ impl Core {
         let deadline = self.connection.deadline();
         let mut guesses = BTreeMap::new();
         loop {
-            let txn = plan.txn(&guesses);
-            let send = |link: Arc<Link>| {
-                let txn = txn.clone();
-                async move { link.kv().txn(txn).await }
-            };
-            let answer = self.connection.call(Request::Once, deadline, send).await;
+            let answer = self.send(Request::Once, plan.txn(&guesses)?, deadline).await;
             let answer = answer.map_err(|failure| match (failure.reason, plan.session) {
                 (Reason::LeaseNotFound, Some(session)) => Failure::session_ended(session),
                 _ => failure,
@@ -47,7 +42,10 @@ impl Core {
             if let Some(deleted) = outcome(&answer) {
                 return Ok(Done { revision, deleted });
             }
-            let evidence = Evidence::of(&answer);
+            let evidence = match self.evidence(&plan, &answer, revision, deadline).await {
+                Err(failure) if failure.reason == Reason::Compacted => continue,
+                evidence => evidence?,
+            };
             if let Err(refusal) = plan.judge(&evidence) {
                 return Err(self.with_the_end_of_the_session(&plan, refusal).await);
             }
@@ -57,6 +55,32 @@ impl Core {
             }
             guesses = plan.guesses(&evidence);
         }
+    }
+
+    async fn send(&self, request: Request, txn: Txn, deadline: Instant) -> Result<TxnResponse, Failure> {
+        let send = |link: Arc<Link>| {
+            let txn = txn.clone();
+            async move { link.kv().txn(txn).await }
+        };
+        self.connection.call(request, deadline, send).await
+    }
+
+    /// What was read with the refusal, and what did not fit into it, all at the same revision.
+    async fn evidence(
+        &self,
+        plan: &Plan<'_>,
+        refusal: &TxnResponse,
+        revision: i64,
+        deadline: Instant,
+    ) -> Result<Evidence, Failure> {
+        let mut evidence = Evidence::of(refusal);
+        let rest: Vec<_> = plan.questions().into_iter().skip(TXN_LEN_MAX).collect();
+        for questions in rest.chunks(TXN_LEN_MAX) {
+            let reads: Vec<_> = questions.iter().map(|question| question.clone().into_op_at(revision)).collect();
+            let answer = self.send(Request::Read, Txn::new().and_then(reads), deadline).await?;
+            evidence = evidence.and(&answer);
+        }
+        Ok(evidence)
     }
 
     /// A refusal, unless the session has ended, which goes before every other reason.

@@ -1,5 +1,6 @@
 //! One request for a lock: its turn, its place, its waiting, and leaving nothing behind.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,12 +54,16 @@ impl Campaign {
     pub(super) async fn run(mut self, mut answer: Answer) {
         let closing = self.core.connection.closing().clone();
         let (wait, since) = (self.request.wait, self.since);
-        let result = tokio::select! {
-            biased;
-            () = answer.closed() => Err(Failure::closed()),
-            () = closing.cancelled() => Err(Failure::closed()),
-            result = self.compete() => result,
-            () = run_out(wait, since) => Err(Failure::lock_timeout()),
+        let result = {
+            let stop = async {
+                tokio::select! {
+                    () = answer.closed() => Failure::closed(),
+                    () = closing.cancelled() => Failure::closed(),
+                    () = run_out(wait, since) => Failure::lock_timeout(),
+                }
+            };
+            tokio::pin!(stop);
+            self.compete(stop).await
         };
         match result {
             Ok(token) => self.hand_over(token, answer),
@@ -102,17 +107,26 @@ impl Campaign {
         }
     }
 
-    /// Waits in both queues; returns the token of the place that came first.
-    async fn compete(&mut self) -> Result<i64, Failure> {
-        self.turn = Some(self.wait_for_turn().await?);
+    /// Waits in both queues; returns the token of the place that came first. Only waits are broken off by `stop`: what
+    /// became of a request for a place is always waited for, so that no place is left behind unseen.
+    async fn compete(&mut self, mut stop: Pin<&mut impl Future<Output = Failure>>) -> Result<i64, Failure> {
+        let turn = tokio::select! {
+            turn = self.wait_for_turn() => turn?,
+            failure = &mut stop => return Err(failure),
+        };
+        self.turn = Some(turn);
         if self.request.wait == LockWait::Try && self.is_occupied().await? {
             return Err(self.not_free().await);
         }
         loop {
-            let token = self.take_place().await?;
-            match self.wait_for_first(token).await? {
+            let taken = self.take_place().await?;
+            let first = tokio::select! {
+                first = self.wait_for_first(taken) => first?,
+                failure = &mut stop => return Err(failure),
+            };
+            match first {
                 Some(token) => return Ok(token),
-                // Somebody took the place away from a session that lives: a new one is behind all others.
+                // The place was another client's, or was taken away from a session that lives: once more, at the end.
                 None => self.asked = Asked::Never,
             }
         }
@@ -170,35 +184,32 @@ impl Campaign {
         Ok(!self.core.places(&self.request.name).await?.0.is_empty())
     }
 
-    /// Takes the place of the session, waiting for another client of the same session to leave it.
-    async fn take_place(&mut self) -> Result<i64, Failure> {
-        loop {
-            self.asked = Asked::Unanswered;
-            match self.core.take_place(&self.place).await {
-                Ok(Taken::Ours(token)) => {
-                    self.asked = Asked::Answered;
-                    return Ok(token);
-                }
-                Ok(Taken::Foreign(_)) if self.request.wait == LockWait::Try => {
-                    self.asked = Asked::Never;
-                    return Err(self.not_free().await);
-                }
-                Ok(Taken::Foreign(at)) => {
-                    self.asked = Asked::Never;
-                    self.patiently(self.core.wait_for(&[&self.place.key], at, Until::Deleted).await).await?;
-                }
-                Err(failure) => {
-                    if failure.effect == Effect::NotApplied {
-                        self.asked = Asked::Never;
-                    }
-                    return Err(failure);
-                }
+    /// Asks for the place of the session.
+    async fn take_place(&mut self) -> Result<Taken, Failure> {
+        self.asked = Asked::Unanswered;
+        let taken = self.core.take_place(&self.place).await;
+        self.asked = match &taken {
+            Ok(Taken::Ours(_)) => Asked::Answered,
+            Ok(Taken::Foreign(_)) => Asked::Never,
+            Err(failure) if failure.effect == Effect::NotApplied => Asked::Never,
+            Err(_) => Asked::Unanswered,
+        };
+        taken
+    }
+
+    /// Waits until the place is the first. `None` where it is not ours, or not any more, although the session lives.
+    async fn wait_for_first(&self, taken: Taken) -> Result<Option<i64>, Failure> {
+        match taken {
+            Taken::Ours(token) => self.wait_for_own(token).await,
+            Taken::Foreign(_) if self.request.wait == LockWait::Try => Err(self.not_free().await),
+            Taken::Foreign(at) => {
+                self.patiently(self.core.wait_for(&[&self.place.key], at, Until::Deleted).await).await?;
+                Ok(None)
             }
         }
     }
 
-    /// Waits until the place is the first. `None` where it is gone although the session lives.
-    async fn wait_for_first(&self, token: i64) -> Result<Option<i64>, Failure> {
+    async fn wait_for_own(&self, token: i64) -> Result<Option<i64>, Failure> {
         loop {
             let outlook = match self.core.look(&self.place, token).await {
                 Ok(outlook) => outlook,
@@ -214,14 +225,11 @@ impl Campaign {
                     let keys: [&[u8]; 2] = [&next, &self.place.key];
                     self.patiently(self.core.wait_for(&keys, at, Until::Deleted).await).await?;
                 }
-                Outlook::Gone => {
-                    return match self.core.is_alive(self.request.session).await {
-                        Ok(true) => Ok(None),
-                        Ok(false) => Err(self.session_ended()),
-                        Err(failure) if is_passing(&failure) => continue,
-                        Err(failure) => Err(failure),
-                    };
-                }
+                Outlook::Gone => match self.core.is_alive(self.request.session).await {
+                    Ok(true) => return Ok(None),
+                    Ok(false) => return Err(self.session_ended()),
+                    Err(failure) => self.patiently(Err(failure)).await?,
+                },
             }
         }
     }
