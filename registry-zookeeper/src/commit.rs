@@ -22,7 +22,7 @@ use crate::paths;
 use crate::session::Session;
 
 /// The longest pause between two attempts that others came before.
-const PAUSE_MAX: Duration = Duration::from_millis(64);
+const PAUSE_MAX: Duration = Duration::from_millis(800);
 
 /// What a transaction did.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +40,13 @@ impl Inner {
         let session = mutations.iter().find_map(owner).map(|id| self.sessions.find(id)).transpose()?;
         let mut attempts = 0;
         loop {
+            let begun = Instant::now();
             match self.attempt(checks, mutations, session.as_ref(), deadline).await {
                 Err(failure) if failure.is_race() => self.repair_clock(&failure, deadline).await?,
                 result => return result,
             }
             attempts += 1;
-            give_way(attempts, deadline).await?;
+            give_way(attempts, begun.elapsed(), deadline).await?;
         }
     }
 
@@ -195,15 +196,17 @@ fn check_value(value: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lets others go first, longer each time: whoever retries at once meets the same rivals again.
-pub(crate) async fn give_way(attempts: u32, deadline: Instant) -> Result<(), Failure> {
+/// Lets others go first, for longer each time and in the measure of how long an attempt takes: whoever tries again at
+/// once meets the same rivals again.
+pub(crate) async fn give_way(attempts: u32, took: Duration, deadline: Instant) -> Result<(), Failure> {
     if Instant::now() >= deadline {
         let message = "others changed the same keys first, again and again";
         return Err(Failure::refused(ErrorKind::DeadlineExceeded, message));
     }
     if attempts > 1 {
-        let longest = Duration::from_millis(1 << attempts.min(6)).min(PAUSE_MAX);
-        tokio::time::sleep(longest.mul_f64(rand::random())).await;
+        let longest = took.saturating_mul(1 << attempts.min(6)).min(PAUSE_MAX);
+        let pause = longest.mul_f64(rand::random());
+        tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
     }
     Ok(())
 }

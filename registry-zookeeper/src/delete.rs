@@ -35,6 +35,7 @@ impl Inner {
         let mut done = Progress::default();
         let mut attempts = 0;
         loop {
+            let begun = Instant::now();
             match self.delete_scope(target, guard, &mut done, deadline).await {
                 Err(failure) if failure.is_race() => self.repair_clock(&failure, deadline).await?,
                 // Parts that were deleted before stay deleted.
@@ -46,7 +47,7 @@ impl Inner {
                 }
             }
             attempts += 1;
-            give_way(attempts, deadline).await.map_err(|failure| done.tell(failure))?;
+            give_way(attempts, begun.elapsed(), deadline).await.map_err(|failure| done.tell(failure))?;
         }
     }
 

@@ -10,7 +10,7 @@ use registry_api::{
 };
 
 use super::keys::{absent, present};
-use super::lock::{acquire, request};
+use super::lock::acquire;
 use super::subscribe::held;
 use crate::Guarantee::{G1, G4, G6, G9, G12, G15, G17, G18, G19};
 use crate::broken::{ensure, ensure_eq};
@@ -228,15 +228,15 @@ async fn locks_keep_holder_and_token_over_a_restart(context: Context) -> Outcome
     let name = context.lock("l")?;
     let grant = acquire(&client, &name, session, LockWait::Try).await?;
     context.inject(Fault::RestartAll).await?;
-    let client = answered(&context).await?;
+    let (opener, client) = (client, answered(&context).await?);
     let status = client.inspect_lock(&name).await?;
     ensure_eq!(G19, status.holder.as_ref(), Some(&grant), "the holder after the restart");
-    let result = acquire(&client, &name, rival, LockWait::Try).await;
+    let result = acquire(&opener, &name, rival, LockWait::Try).await;
     refused(G19, "a lock that is held since before the restart", result, &ErrorKind::LockTimeout)?;
     let guarded = PutOptions::default().when(Precondition::LockHeld(grant.clone()));
     client.put_with(&context.key("a")?, "", guarded).await?;
     client.registry().release(&grant).await?;
-    let next = client.registry().acquire(request(&name, rival, LockWait::Try)).await?;
+    let next = acquire(&opener, &name, rival, LockWait::Try).await?;
     ensure!(G9, next.token > grant.token, "the token {} follows {} over a restart", next.token, grant.token);
     Ok(())
 }

@@ -188,3 +188,74 @@ fn weight(event: &Event) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn put(key: &str, at: u64, value: &str) -> Change {
+        let key: Key = key.parse().unwrap();
+        let revision = Revision::new(0, at);
+        let value = Bytes::copy_from_slice(value.as_bytes());
+        let entry = Entry { key: key.clone(), value, created: revision, modified: revision, owner: None };
+        Change { key, entry: Some(entry), revision }
+    }
+
+    fn gone(key: &str, at: u64) -> Change {
+        Change { key: key.parse().unwrap(), entry: None, revision: Revision::new(0, at) }
+    }
+
+    fn next(feed: &Feed) -> Option<Event> {
+        match feed.poll(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(Some(event)) => Some(event.unwrap()),
+            Poll::Ready(None) | Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn changes_carry_what_was_told_before() {
+        let feed = Feed::new(Scope::All);
+        feed.tell(vec![put("/a", 1, "one"), put("/a", 2, "two"), gone("/a", 3), gone("/a", 4), put("/a", 2, "two")]);
+        assert!(matches!(next(&feed), Some(Event::Put { previous: None, .. })));
+        assert!(matches!(next(&feed), Some(Event::Put { previous: Some(previous), .. }) if &*previous.value == b"one"));
+        let deleted =
+            Some(Event::Delete { previous: put("/a", 2, "two").entry.unwrap(), revision: Revision::new(0, 3) });
+        assert_eq!(next(&feed), deleted);
+    }
+
+    #[test]
+    fn a_change_that_is_known_is_not_told_again() {
+        let feed = Feed::new(Scope::All);
+        feed.tell(vec![put("/a", 1, "one"), put("/a", 1, "one"), gone("/b", 2)]);
+        assert!(next(&feed).is_some());
+        assert_eq!(next(&feed), None);
+    }
+
+    #[test]
+    fn a_consumer_that_falls_behind_gets_a_snapshot_and_then_what_follows() {
+        let feed = Feed::new(Scope::All);
+        let last = u64::try_from(LEN_MAX).unwrap() + 1;
+        for at in 1..=last {
+            feed.tell(vec![put("/a", at, "")]);
+        }
+        let Some(Event::Snapshot { listing, reason: SnapshotReason::Overflow }) = next(&feed) else { panic!("no gap") };
+        assert_eq!((listing.revision, listing.children.len()), (Revision::new(0, last), 1));
+        feed.tell(vec![gone("/a", last + 1)]);
+        assert!(matches!(next(&feed), Some(Event::Delete { .. })));
+        assert_eq!(next(&feed), None);
+    }
+
+    #[test]
+    fn an_end_is_told_once_after_everything_else() {
+        let feed = Feed::new(Scope::All);
+        feed.tell(vec![put("/a", 1, "")]);
+        feed.fail(Failure::invalid("cannot be helped"));
+        feed.close();
+        assert!(next(&feed).is_some());
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(matches!(feed.poll(&mut context), Poll::Ready(Some(Err(_)))));
+        assert!(matches!(feed.poll(&mut context), Poll::Ready(None)));
+    }
+}
