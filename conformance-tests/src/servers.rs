@@ -12,6 +12,7 @@ mod member;
 mod pool;
 mod probe;
 mod software;
+mod solo;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use crate::harness::NOT_COMMITTED;
 use crate::{Cluster, Fault, Harness, Outcome, Timing};
 
 pub use software::Software;
+pub use solo::{Programs, Server};
 
 /// Connects a backend to these servers, each `host:port`; the first is to be tried first.
 pub type Dial = fn(Vec<String>) -> BoxFuture<'static, Outcome<Arc<dyn Registry>>>;

@@ -51,19 +51,28 @@ async fn prepare() -> Outcome<Docker> {
     let docker = testcontainers::core::client::docker_client_instance().await.map_err(|error| refused(&error))?;
     docker.ping().await.map_err(|error| refused(&error))?;
     remove(&docker, |owner| !is_alive(owner)).await?;
-    let mut terminated = signal(SignalKind::terminate())?;
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let cleaner = docker.clone();
-    tokio::spawn(async move {
+    std::thread::Builder::new().name("servers-cleaner".to_owned()).spawn(clean_up_when_asked_to_end)?;
+    Ok(docker)
+}
+
+/// Waits for SIGTERM or Ctrl-C, removes what this process owns, and ends it. On a thread and a runtime of its own: those
+/// of the tests come and go.
+fn clean_up_when_asked_to_end() -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let number = runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate())?;
+        let mut interrupted = signal(SignalKind::interrupt())?;
         let number = tokio::select! {
             _ = terminated.recv() => SignalKind::terminate(),
             _ = interrupted.recv() => SignalKind::interrupt(),
         };
         // The process ends either way; the next run removes what is left.
-        let _ = remove(&cleaner, |name| name == owner()).await;
-        std::process::exit(128 + number.as_raw_value());
-    });
-    Ok(docker)
+        if let Ok(docker) = testcontainers::core::client::docker_client_instance().await {
+            let _ = remove(&docker, |name| name == owner()).await;
+        }
+        Ok::<_, Broken>(number)
+    })?;
+    std::process::exit(128 + number.as_raw_value());
 }
 
 /// Removes the containers and networks of these owners.

@@ -21,6 +21,9 @@ const STOPS_WITHIN: i32 = 10;
 #[derive(Debug)]
 pub(super) struct Member {
     software: Software,
+    network: String,
+    /// Its name among the members.
+    name: String,
     container: ContainerAsync<GenericImage>,
     docker: Docker,
     /// Past the gate: what the harness itself asks.
@@ -39,8 +42,19 @@ impl Member {
         let address = format!("{}:{port}", container.get_host().await?);
         let gate = Gate::to(address.clone()).await?;
         let docker = docker().await?;
+        let (network, name) = (network.to_owned(), names.get(number).cloned().unwrap_or_default());
         let (runs, stands_still) = (AtomicBool::new(true), AtomicBool::new(false));
-        Ok(Self { software, container, docker, address, gate, runs, stands_still })
+        Ok(Self { software, network, name, container, docker, address, gate, runs, stands_still })
+    }
+
+    /// The network that it shares with the other members.
+    pub(super) fn network(&self) -> &str {
+        &self.network
+    }
+
+    /// Where it is reached from that network, `host:port`.
+    pub(super) fn peer_name(&self) -> String {
+        format!("{}:{}", self.name, self.software.port())
     }
 
     /// Whether its process is there, standing still or not.

@@ -91,7 +91,7 @@ impl Software {
     }
 
     /// The port for clients.
-    fn port(self) -> u16 {
+    pub(super) fn port(self) -> u16 {
         match self {
             Self::ZooKeeper => 2181,
             Self::Etcd => 2379,

@@ -73,7 +73,7 @@ pub(super) fn servers(release: Release) -> Vec<Recipe> {
     ]
 }
 
-/// The clients that others wrote: kazoo, and Curator with a compiler for the program that uses it.
+/// The clients that others wrote: kazoo, and Curator; the JVM runs a source file as it is.
 pub(super) fn interop() -> Recipe {
     let python = [
         "python3-minimal",
@@ -91,7 +91,6 @@ pub(super) fn interop() -> Recipe {
     ];
     let curator = [
         "openjdk-21-jre-headless",
-        "openjdk-21-jdk-headless",
         "libcurator-recipes-java",
         "libcurator-framework-java",
         "libcurator-client-java",
@@ -116,7 +115,7 @@ fn finish(root: &Path) -> std::io::Result<()> {
             fs::remove_dir_all(directory)?;
         }
     }
-    for tool in ["sh", "cat", "du", "echo", "env", "find", "grep", "ip", "ls", "mkdir", "nc", "rm", "sleep"] {
+    for tool in ["sh", "cat", "du", "echo", "env", "find", "grep", "ip", "ls", "mkdir", "mkfifo", "nc", "rm", "sleep"] {
         let link = root.join("usr/bin").join(tool);
         if link.symlink_metadata().is_err() {
             symlink("busybox", link)?;
