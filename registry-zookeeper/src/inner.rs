@@ -14,7 +14,6 @@ use zookeeper_client as zk;
 use crate::connect::Dialer;
 use crate::error::{Failure, Request};
 use crate::link::Link;
-use crate::node;
 use crate::paths::Layout;
 use crate::session::Sessions;
 
@@ -126,14 +125,9 @@ impl Seen {
         Revision::new(0, self.latest.load(Ordering::SeqCst))
     }
 
-    /// Notes a revision, and returns the latest.
-    pub(crate) fn note(&self, revision: Revision) -> Revision {
-        let before = self.latest.fetch_max(revision.counter, Ordering::SeqCst);
-        Revision::new(0, before.max(revision.counter))
-    }
-
-    pub(crate) fn note_zxid(&self, zxid: i64) -> Revision {
-        self.note(node::revision(zxid))
+    /// Notes a revision. What it was told with keeps its own: others may have seen a later one meanwhile.
+    pub(crate) fn note(&self, revision: Revision) {
+        self.latest.fetch_max(revision.counter, Ordering::SeqCst);
     }
 
     /// Something was acknowledged to the connection of a session.
@@ -162,8 +156,8 @@ mod tests {
     #[test]
     fn the_latest_revision_never_goes_back() {
         let seen = Seen::default();
-        assert_eq!(seen.note_zxid(7), Revision::new(0, 7));
-        assert_eq!(seen.note_zxid(3), Revision::new(0, 7));
+        seen.note(Revision::new(0, 7));
+        seen.note(Revision::new(0, 3));
         assert_eq!(seen.revision(), Revision::new(0, 7));
     }
 

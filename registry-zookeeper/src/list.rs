@@ -36,7 +36,8 @@ impl Inner {
         let floor = self.seen.revision();
         self.catch_up(client, read, deadline).await?;
         let mut tree = Tree::read(client, &self.layout, scope, deadline).await?;
-        tree.revision = self.seen.note(tree.revision.max(floor));
+        tree.revision = tree.revision.max(floor);
+        self.seen.note(tree.revision);
         Ok(tree)
     }
 

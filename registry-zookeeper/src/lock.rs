@@ -43,7 +43,9 @@ impl Inner {
         });
         let holder = owners.next().map(|(session, token)| LockGrant { name: name.clone(), session, token });
         let waiters = owners.map(|(session, _)| Waiter { session, waiting_for: None }).collect();
-        Ok(LockStatus { revision: self.seen.note(latest.max(floor)), holder, held_for: None, waiters })
+        let revision = latest.max(floor);
+        self.seen.note(revision);
+        Ok(LockStatus { revision, holder, held_for: None, waiters })
     }
 
     /// Gives a lock back: deletes the node of the grant, whoever asks.

@@ -41,7 +41,9 @@ impl Inner {
                 let value = node::value(data, &stat)?;
                 Some(node::entry(key.clone(), value, &stat))
             });
-            Ok(Lookup { entry, revision: self.seen.note(latest.max(floor)) })
+            let revision = latest.max(floor);
+            self.seen.note(revision);
+            Ok(Lookup { entry, revision })
         })
         .await
         .map_err(|failure| failure.at(key))

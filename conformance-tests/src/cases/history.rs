@@ -1,5 +1,6 @@
 //! Concurrent random operations, recorded and judged as a whole.
 
+mod disturbed;
 mod told;
 
 use std::collections::BTreeMap;
@@ -9,11 +10,16 @@ use bytes::Bytes;
 use futures::future;
 use rand::Rng;
 use rand::rngs::StdRng;
-use registry_api::{Effect, Key, LockWait, Precondition, PutOptions, ReadLevel, RegistryClient, Revision};
+use registry_api::{Capability, Effect, Key, LockWait, Precondition, PutOptions, ReadLevel, RegistryClient, Revision};
 
+use self::disturbed::{
+    changes_are_linearizable_while_the_leader_is_isolated, changes_are_linearizable_while_the_leader_stands_still,
+    they_are_linearizable_while_members_die, they_are_linearizable_while_the_leader_changes,
+    they_are_linearizable_while_the_leader_is_isolated, they_are_linearizable_while_the_leader_stands_still,
+};
 use self::told::subscribers_are_told_every_acknowledged_change;
 use super::lock::acquire;
-use crate::Guarantee::{G8, G12, G15};
+use crate::Guarantee::{G8, G15};
 use crate::broken::{ensure, ensure_eq};
 use crate::cable::Cable;
 use crate::case::cases;
@@ -25,6 +31,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases!["history";
         concurrent_operations_follow_their_revisions => [G1, G15];
         concurrent_operations_are_linearizable_by_search => [G1];
+        operations_of_one_client_at_once_follow_their_revisions => [G1, G15];
         lost_answers_change_nothing_about_that => [G15, G1];
         subscribers_are_told_every_acknowledged_change => [G12, G13];
         holders_follow_each_other_with_growing_tokens => [G8, G9];
@@ -32,8 +39,12 @@ pub(super) fn cases() -> Vec<Case> {
         they_are_linearizable_while_members_die => [G1, G15, G19]
             .members(3) .fault(Fault::Kill(0)) .fault(Fault::Start(0));
         they_are_linearizable_while_the_leader_is_isolated => [G1, G15]
-            .members(3) .fault(Fault::Isolate(0)) .fault(Fault::Heal);
+            .members(3) .fault(Fault::Isolate(0)) .fault(Fault::Heal) .needs(Capability::LinearizableReads);
         they_are_linearizable_while_the_leader_stands_still => [G1, G15]
+            .members(3) .fault(Fault::Pause(0)) .fault(Fault::Resume(0)) .needs(Capability::LinearizableReads);
+        changes_are_linearizable_while_the_leader_is_isolated => [G1, G15]
+            .members(3) .fault(Fault::Isolate(0)) .fault(Fault::Heal);
+        changes_are_linearizable_while_the_leader_stands_still => [G1, G15]
             .members(3) .fault(Fault::Pause(0)) .fault(Fault::Resume(0));
         holders_follow_each_other_while_the_leader_changes => [G8, G9] .members(3) .fault(Fault::ChangeLeader);
     ]
@@ -166,6 +177,26 @@ async fn concurrent_operations_follow_their_revisions(context: Context) -> Outco
     Ok(())
 }
 
+/// What one of them is told must not leak into the answer to another.
+async fn operations_of_one_client_at_once_follow_their_revisions(context: Context) -> Outcome {
+    let load = Load { clients: 8, operations: 150, keys: 3 };
+    let (client, recorder) = (context.client().await?, Recorder::default());
+    let actors = (0..load.clients).map(|number| {
+        let actor = Actor::new(&context, client.clone(), &recorder, load, number);
+        async move {
+            let mut actor = actor?;
+            for _ in 0..load.operations {
+                actor.act().await;
+            }
+            Ok::<_, Broken>(())
+        }
+    });
+    future::try_join_all(actors).await?;
+    let operations = recorder.operations();
+    ensure_worthwhile(&operations)?;
+    revisions::check(&operations)
+}
+
 async fn concurrent_operations_are_linearizable_by_search(context: Context) -> Outcome {
     let operations = perform(&context, Load { clients: 5, operations: 150, keys: 4 }).await?;
     search::check(&operations)
@@ -271,105 +302,4 @@ async fn holders_follow_each_other_while_the_leader_changes(context: Context) ->
     };
     let (holdings, ()) = future::try_join(hold_in_turns(&context, 60), changes).await?;
     holders::check(&holdings)
-}
-
-/// Acts from the clients of the members that stay, while `disturb` runs, and judges everything.
-async fn judged_while(
-    context: &Context,
-    clients: Vec<RegistryClient>,
-    disturb: impl Future<Output = Outcome>,
-) -> Outcome {
-    let load = Load { clients: 6, operations: 0, keys: 5 };
-    let recorder = Recorder::default();
-    let mut actors = Vec::new();
-    for (number, client) in clients.iter().cycle().take(6).enumerate() {
-        actors.push(Actor::new(context, client.clone(), &recorder, load, number as u64)?);
-    }
-    let act = future::join_all(actors.into_iter().map(|mut actor| async move {
-        loop {
-            actor.act().await;
-        }
-    }));
-    tokio::select! {
-        _never = act => {}
-        disturbed = disturb => disturbed?,
-    }
-    // What was under way when the clients were stopped has no end: its outcome is unknown.
-    let client = clients.first().ok_or_else(|| Broken::harness("no clients"))?;
-    let mut last = Actor::new(context, client.clone(), &recorder, load, 99)?;
-    for _ in 0..20 {
-        last.act().await;
-    }
-    let operations = recorder.operations();
-    ensure_worthwhile(&operations)?;
-    revisions::check(&operations)?;
-    search::check(&operations)
-}
-
-async fn they_are_linearizable_while_the_leader_changes(context: Context) -> Outcome {
-    let clients = vec![context.client().await?, context.client().await?, context.client().await?];
-    judged_while(&context, clients, async {
-        for _ in 0..3 {
-            context.inject(Fault::ChangeLeader).await?;
-        }
-        Ok(())
-    })
-    .await
-}
-
-/// Clients of the members that are not the leader.
-async fn beside_the_leader(context: &Context, leader: usize) -> Outcome<Vec<RegistryClient>> {
-    let others = (0..context.members()).filter(|member| *member != leader);
-    future::try_join_all(others.map(|member| context.client_at(member))).await
-}
-
-async fn they_are_linearizable_while_members_die(context: Context) -> Outcome {
-    let leader = context.leader().await?;
-    let clients = beside_the_leader(&context, leader).await?;
-    let probe = clients.first().cloned().ok_or_else(|| Broken::harness("no clients"))?;
-    judged_while(&context, clients, async {
-        context.inject(Fault::Kill(leader)).await?;
-        context.one_ttl_passes_at_last(&probe, "dead").await?;
-        context.inject(Fault::Start(leader)).await?;
-        context.one_ttl_passes_at_last(&probe, "back").await
-    })
-    .await
-}
-
-async fn they_are_linearizable_while_the_leader_is_isolated(context: Context) -> Outcome {
-    let leader = context.leader().await?;
-    let mut clients = beside_the_leader(&context, leader).await?;
-    let probe = clients.first().cloned().ok_or_else(|| Broken::harness("no clients"))?;
-    clients.push(context.client_at(leader).await?);
-    judged_while(&context, clients, async {
-        context.inject(Fault::Isolate(leader)).await?;
-        context.one_ttl_passes_at_last(&probe, "alone").await?;
-        context.inject(Fault::Heal).await?;
-        context.one_ttl_passes_at_last(&probe, "healed").await
-    })
-    .await
-}
-
-async fn they_are_linearizable_while_the_leader_stands_still(context: Context) -> Outcome {
-    let leader = context.leader().await?;
-    let mut clients = beside_the_leader(&context, leader).await?;
-    let probe = clients.first().cloned().ok_or_else(|| Broken::harness("no clients"))?;
-    clients.push(context.client_at(leader).await?);
-    judged_while(&context, clients, async {
-        context.inject(Fault::Pause(leader)).await?;
-        context.one_ttl_passes_at_last(&probe, "still").await?;
-        context.inject(Fault::Resume(leader)).await?;
-        context.one_ttl_passes_at_last(&probe, "going").await
-    })
-    .await
-}
-
-impl Context {
-    /// As [`one_ttl_passes`](Self::one_ttl_passes), tried again until the servers answer.
-    async fn one_ttl_passes_at_last(&self, client: &RegistryClient, mark: &str) -> Outcome {
-        let ttl = self.timing().session_ttl;
-        let attempt =
-            || async { Ok(self.one_ttl_passes(client, ttl, mark).await.map_err(|broken| broken.to_string())) };
-        self.eventually(G12, "a ttl to pass", attempt, Result::is_ok).await.map(drop)
-    }
 }

@@ -15,10 +15,27 @@ use crate::{Broken, Outcome};
 
 /// Fails unless some order of the operations explains every answer.
 pub(crate) fn check(operations: &[Operation]) -> Outcome {
+    judge(operations, operations)
+}
+
+/// As [`check`], but reads may be stale: they only show which changes of unknown outcome were made.
+pub(crate) fn check_changes(operations: &[Operation]) -> Outcome {
+    judge(operations, &changes_of(operations))
+}
+
+/// What changed something, or may have.
+pub(crate) fn changes_of(operations: &[Operation]) -> Vec<Operation> {
+    let is_change = |operation: &&Operation| {
+        operation.action != Action::Get && !matches!(operation.answer, Answer::NothingThere(_) | Answer::Refused)
+    };
+    operations.iter().filter(is_change).copied().collect()
+}
+
+fn judge(operations: &[Operation], judged: &[Operation]) -> Outcome {
     let mut changes = acknowledged(operations)?;
     discover(operations, &mut changes)?;
-    real_time(operations)?;
-    operations.iter().try_for_each(|operation| replayed(operation, operations, &changes))
+    real_time(judged)?;
+    judged.iter().try_for_each(|operation| replayed(operation, operations, &changes))
 }
 
 /// What each change left: per key, by revision, the value, or nothing.
@@ -100,7 +117,12 @@ fn replayed(operation: &Operation, operations: &[Operation], changes: &Changes) 
     if left == found || (found.is_none() && may_be_deleted(operation, operations)) {
         return Ok(());
     }
-    Err(Broken::new(G1, format!("{operation:?} found {found:?}; the changes before left {left:?}")))
+    let last = before.map(|(revision, _)| *revision);
+    let writer = last.and_then(|last| operations.iter().find(|other| other.answer == Answer::Changed(last)));
+    Err(Broken::new(
+        G1,
+        format!("{operation:?} found {found:?}; the changes before left {left:?}, the last by {writer:?}"),
+    ))
 }
 
 /// A delete of unknown outcome leaves no value to find it by: what it may have deleted may be absent.
@@ -150,6 +172,16 @@ mod tests {
         assert!(check(&stale_value).is_err());
         let stale_revision = [put(1, (0, 1), done(5)), put(2, (2, 3), done(6)), get(Some((1, 5)), 5, (4, 5))];
         assert!(check(&stale_revision).is_err());
+    }
+
+    #[test]
+    fn where_only_changes_are_judged_reads_may_be_stale_and_changes_may_not() {
+        let stale = [put(1, (0, 1), done(5)), put(2, (2, 3), done(6)), get(Some((1, 5)), 5, (4, 5))];
+        check_changes(&stale).unwrap();
+        let swap = Action::CompareAndSet { expected: revision(5), found: Some(1), value: 3 };
+        let swapped = Operation { key: 0, action: swap, begun: 6, ended: 7, answer: done(7) };
+        assert!(check_changes(&[&stale[..], &[swapped]].concat()).is_err());
+        assert!(check_changes(&[put(1, (0, 1), done(6)), put(2, (2, 3), done(5))]).is_err());
     }
 
     #[test]

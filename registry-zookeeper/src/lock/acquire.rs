@@ -41,7 +41,7 @@ impl Inner {
         match granted {
             Ok(czxid) => {
                 place.settle();
-                self.seen.note_zxid(czxid);
+                self.seen.note(node::revision(czxid));
                 self.seen.wrote_elsewhere();
                 let token = FencingToken::new(node::revision(czxid));
                 Ok(LockGrant { name: request.name.clone(), session: session.id, token })
