@@ -26,11 +26,13 @@ pub enum Capability {
     SessionEndsAtOneRevision,
     /// A session can be kept alive through another client than the one that opened it.
     SessionAdoption,
+    /// A leader that stood still for a ttl, and goes on, ends no session that its successor has kept alive.
+    SessionsOutliveStalledLeader,
 }
 
 impl Capability {
     /// Every capability, in the order of the tables.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::EveryVersion,
         Self::ResumeFromRevision,
         Self::AtomicSubtreeDelete,
@@ -41,6 +43,7 @@ impl Capability {
         Self::PreviousValue,
         Self::SessionEndsAtOneRevision,
         Self::SessionAdoption,
+        Self::SessionsOutliveStalledLeader,
     ];
 }
 
@@ -57,6 +60,7 @@ impl fmt::Display for Capability {
             Self::PreviousValue => "previous value",
             Self::SessionEndsAtOneRevision => "session ends at one revision",
             Self::SessionAdoption => "session adoption",
+            Self::SessionsOutliveStalledLeader => "sessions outlive a stalled leader",
         })
     }
 }

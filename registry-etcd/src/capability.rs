@@ -24,6 +24,10 @@ pub(crate) fn support(capability: Capability) -> Support {
         | Capability::SessionEndsAtOneRevision
         // A lease belongs to nobody: whoever knows its id keeps it alive.
         | Capability::SessionAdoption => Support::Full,
+        // It looks whether it still leads only where its own clock has not ticked meanwhile, and that ticks first.
+        Capability::SessionsOutliveStalledLeader => Support::Limited(
+            "a leader of etcd that stood still for a ttl may end sessions as it goes on, although its successor kept them alive",
+        ),
         _ => Support::Unsupported("this backend does not know this capability"),
     }
 }

@@ -298,7 +298,8 @@ fn support(capability: Capability) -> Support {
         | Capability::AtomicListing
         | Capability::PreviousValue
         | Capability::SessionEndsAtOneRevision
-        | Capability::SessionAdoption => Support::Full,
+        | Capability::SessionAdoption
+        | Capability::SessionsOutliveStalledLeader => Support::Full,
         _ => Support::Unsupported("newer than this version of the backend"),
     }
 }

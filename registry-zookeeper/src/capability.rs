@@ -17,9 +17,11 @@ pub(crate) fn support(capability: Capability) -> Support {
         Capability::AbaSafePreconditions => Support::Limited(
             "checked by a read and then by the node's version: a key deleted and created again in between can pass",
         ),
-        Capability::AtomicTransactions | Capability::PreviousValue | Capability::SessionEndsAtOneRevision => {
-            Support::Full
-        }
+        Capability::AtomicTransactions
+        | Capability::PreviousValue
+        | Capability::SessionEndsAtOneRevision
+        // What it proposes in its old epoch nobody accepts.
+        | Capability::SessionsOutliveStalledLeader => Support::Full,
         Capability::AtomicListing => Support::Limited("up to 2000 nodes are read at one moment, more in parts"),
         Capability::SessionAdoption => {
             Support::Unsupported("a ZooKeeper session lives by its own connection and its password")

@@ -4,11 +4,15 @@ mod apart;
 
 use bytes::Bytes;
 use futures::future;
-use registry_api::{ErrorKind, LockWait, PutOptions, ReadLevel, RegistryClient, Scope, SessionOptions};
+use registry_api::{
+    Capability, ErrorKind, LockWait, PutOptions, ReadLevel, RegistryClient, Scope, SessionOptions, Support,
+};
 
 use self::apart::{
-    a_leader_that_stood_still_ends_no_session_early, a_leader_that_stood_still_serves_nothing_stale,
-    an_isolated_leader_stops_serving, an_isolated_member_that_returns_deposes_nobody,
+    a_holder_is_told_the_truth_after_a_leader_stood_still, a_leader_that_stood_still_ends_no_session_early,
+    a_leader_that_stood_still_serves_nothing_stale, a_leader_that_stood_still_serves_the_present_at_last,
+    an_isolated_leader_serves_nothing_stale, an_isolated_leader_stops_serving,
+    an_isolated_member_that_returns_deposes_nobody,
 };
 use super::durable::{answered, patient_session};
 use super::keys::present;
@@ -36,10 +40,18 @@ pub(super) fn cases() -> Vec<Case> {
             .members(3) .fault(Fault::Kill(0)) .fault(Fault::Start(0));
         two_of_five_may_die => [G19] .members(5) .fault(Fault::Kill(0)) .fault(Fault::Start(0));
         a_rolling_restart_keeps_everything => [G17, G19] .members(3) .fault(Fault::Restart(0));
+        an_isolated_leader_serves_nothing_stale => [G1]
+            .members(3) .fault(Fault::Isolate(0)) .fault(Fault::Heal) .needs(Capability::LinearizableReads);
         an_isolated_leader_stops_serving => [G1] .members(3) .fault(Fault::Isolate(0)) .fault(Fault::Heal);
         an_isolated_member_that_returns_deposes_nobody => [G17] .members(3) .fault(Fault::Isolate(0)) .fault(Fault::Heal);
-        a_leader_that_stood_still_serves_nothing_stale => [G1] .members(3) .fault(Fault::Pause(0)) .fault(Fault::Resume(0));
-        a_leader_that_stood_still_ends_no_session_early => [G17] .members(3) .fault(Fault::Pause(0)) .fault(Fault::Resume(0));
+        a_leader_that_stood_still_serves_nothing_stale => [G1]
+            .members(3) .fault(Fault::Pause(0)) .fault(Fault::Resume(0)) .needs(Capability::LinearizableReads);
+        a_leader_that_stood_still_serves_the_present_at_last => [G1]
+            .members(3) .fault(Fault::Pause(0)) .fault(Fault::Resume(0));
+        a_leader_that_stood_still_ends_no_session_early => [G17]
+            .members(3) .fault(Fault::Pause(0)) .fault(Fault::Resume(0)) .needs(Capability::SessionsOutliveStalledLeader);
+        a_holder_is_told_the_truth_after_a_leader_stood_still => [G9, G17]
+            .members(3) .fault(Fault::Pause(0)) .fault(Fault::Resume(0));
     ];
     let missing = [
         ("a_member_is_added_replaced_and_removed_under_load", "needs changes of the membership"),
@@ -278,7 +290,8 @@ async fn a_member_that_was_away_catches_up(context: Context) -> Outcome {
     let scope = Scope::Tree(context.root()?);
     ensure_eq!(G19, held(&back, &scope).await?, held(&client, &scope).await?, "what the member reads that was away");
     ensure_eq!(G19, back.inspect_lock(&context.lock("l")?).await?.holder, Some(grant), "the holder that it tells");
-    back.registry().heartbeat(session).await?;
+    let keeper = if back.support(Capability::SessionAdoption) == Support::Full { &back } else { &client };
+    keeper.registry().heartbeat(session).await?;
     Ok(())
 }
 
@@ -339,7 +352,7 @@ async fn a_rolling_restart_keeps_everything(context: Context) -> Outcome {
         put_at_last(&context, &before, &format!("before/{member}"), "").await?;
         context.inject(Fault::Restart(member)).await?;
         put_at_last(&context, &before, &format!("after/{member}"), "").await?;
-        before.registry().heartbeat(session).await?;
+        first.registry().heartbeat(session).await?;
     }
     let client = answered(&context).await?;
     let listing = client.list(&Scope::Tree(context.root()?)).await?;

@@ -85,7 +85,7 @@ impl Member {
         let (errors, output) = told.await;
         let text = [errors.unwrap_or_default(), output.unwrap_or_default()].concat();
         let text = String::from_utf8_lossy(&text).into_owned();
-        let lines: Vec<_> = text.lines().rev().take(5).collect();
+        let lines: Vec<_> = text.lines().rev().take(40).collect();
         format!("its log ends with, the last line first: {lines:#?}")
     }
 

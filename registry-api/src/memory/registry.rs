@@ -121,7 +121,8 @@ impl Registry for MemoryRegistry {
             | Capability::AtomicListing
             | Capability::PreviousValue
             | Capability::SessionEndsAtOneRevision
-            | Capability::SessionAdoption => Support::Full,
+            | Capability::SessionAdoption
+            | Capability::SessionsOutliveStalledLeader => Support::Full,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The conformance suite on this backend.
+//! The conformance suite on this backend: one server of ZooKeeper, and three.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,16 +33,14 @@ fn dial(servers: Vec<String>) -> BoxFuture<'static, Outcome<Arc<dyn Registry>>> 
     .boxed()
 }
 
+fn servers(name: &'static str, members: usize, expected: &'static str) -> Arc<dyn Harness> {
+    let capabilities = include_str!("../../../docs/capabilities/zookeeper.json");
+    Arc::new(Servers { name, software: Software::ZooKeeper, members, timing: timing(), expected, capabilities, dial })
+}
+
 fn main() -> ExitCode {
-    let one = Servers {
-        name: "zookeeper-one",
-        software: Software::ZooKeeper,
-        members: 1,
-        timing: timing(),
-        expected: include_str!("expected/zookeeper-one.txt"),
-        capabilities: include_str!("../../../docs/capabilities/zookeeper.json"),
-        dial,
-    };
-    let harnesses: Vec<Arc<dyn Harness>> = vec![Arc::new(one)];
-    conformance_tests::run(harnesses)
+    conformance_tests::run(vec![
+        servers("zookeeper-one", 1, include_str!("expected/zookeeper-one.txt")),
+        servers("zookeeper-three", 3, include_str!("expected/zookeeper-three.txt")),
+    ])
 }
