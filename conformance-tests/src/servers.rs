@@ -11,6 +11,8 @@ mod given;
 mod member;
 mod pool;
 mod probe;
+mod release;
+mod setup;
 mod software;
 mod solo;
 #[cfg(test)]
@@ -25,6 +27,7 @@ use registry_api::Registry;
 use crate::harness::NOT_COMMITTED;
 use crate::{Cluster, Fault, Harness, Outcome, Timing};
 
+pub use setup::Setup;
 pub use software::Software;
 pub use solo::{Programs, Server};
 

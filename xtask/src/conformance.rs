@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::command::{Outcome, cargo, run};
-use crate::images;
+use crate::images::{self, Release};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -11,6 +11,9 @@ pub(crate) struct Options {
     backend: Backend,
     /// Only cases whose name contains this.
     filter: Option<String>,
+    /// The Debian release that servers of ZooKeeper and etcd come from.
+    #[arg(long, default_value = "trixie")]
+    release: Release,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -36,9 +39,10 @@ pub(crate) fn run_suite(options: &Options) -> Outcome {
         Backend::Saboteurs => ("conformance-tests", "saboteurs"),
     };
     if matches!(options.backend, Backend::Zookeeper | Backend::Etcd) {
-        images::build_for_tests()?;
+        images::build_servers(options.release)?;
     }
     let mut command = cargo(["test", "--locked", "--package", package, "--test", target, "--"]);
+    command.env(Release::VARIABLE, options.release.suite());
     command.args(&options.filter);
     run(&format!("conformance: {package}"), &mut command)
 }

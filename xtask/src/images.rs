@@ -37,7 +37,10 @@ pub(crate) enum Release {
 }
 
 impl Release {
-    fn suite(self) -> &'static str {
+    /// What tells the tests which release their servers come from.
+    pub(crate) const VARIABLE: &str = "REGISTRY_TEST_RELEASE";
+
+    pub(crate) fn suite(self) -> &'static str {
         match self {
             Self::Trixie => "trixie",
             Self::Bookworm => "bookworm",
@@ -54,9 +57,9 @@ pub(crate) fn build(options: &Options) -> Outcome {
     build_missing(&recipes, options.release)
 }
 
-/// Builds the images of the servers that are not there.
-pub(crate) fn build_servers() -> Outcome {
-    build_missing(&recipe::servers(Release::Trixie), Release::Trixie)
+/// Builds the images of the servers of a release that are not there.
+pub(crate) fn build_servers(release: Release) -> Outcome {
+    build_missing(&recipe::servers(release), release)
 }
 
 /// Builds the images that the tests of this workspace need and that are not there.

@@ -40,7 +40,7 @@ pub(crate) struct Servers {
 impl Servers {
     /// Starts the members, and waits until each serves.
     pub(crate) fn start(software: Software) -> Result<Self, String> {
-        images::build_servers()?;
+        images::build_servers(images::Release::Trixie)?;
         let run = format!("registry-{}-{}", software.name(), std::process::id());
         let sweeper = Command::new("sh")
             .args(["-c", SWEEP, &run])

@@ -8,6 +8,8 @@ use super::docker;
 use super::gate::Passage;
 use super::member::Member;
 use super::probe;
+use super::release::Release;
+use super::setup::Setup;
 use super::software::{Role, Software};
 use crate::{Broken, Fault, Outcome};
 
@@ -21,15 +23,17 @@ pub(super) struct Ensemble {
 
 impl Ensemble {
     /// Starts a fresh one, and returns when every member serves.
-    pub(super) async fn launch(software: Software, size: usize) -> Outcome<Self> {
-        let (image, tag) = software.image();
+    pub(super) async fn launch(setup: &Setup, size: usize) -> Outcome<Self> {
+        let software = setup.software();
+        let (image, tag) = software.image()?;
         if docker::docker().await?.inspect_image(&format!("{image}:{tag}")).await.is_err() {
-            let text = format!("there is no image {image}:{tag}: `cargo xtask images` builds it");
+            let release = Release::chosen()?.name();
+            let text = format!("there is no image {image}:{tag}: `cargo xtask images --release {release}` builds it");
             return Err(Broken::harness(text));
         }
         let network = docker::fresh_name();
         let names: Vec<_> = (1..=size).map(|number| format!("{network}-{number}")).collect();
-        let members = (0..size).map(|number| Member::launch(software, &network, &names, number));
+        let members = (0..size).map(|number| Member::launch(setup, &network, &names, number));
         let members = future::try_join_all(members).await?;
         let ensemble = Self { software, members, connected: AtomicUsize::new(0) };
         ensemble.all_serve().await?;

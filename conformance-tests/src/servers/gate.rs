@@ -1,6 +1,6 @@
 //! The relay in front of one member, through which all its clients come: it can slow, hold back, reset and refuse them.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,10 +50,10 @@ impl Passage {
 /// Which of the two flows a pump serves.
 type Direction = fn(&Passage) -> Flow;
 
-/// A relay to one address. Its own address stays the same as long as it lives.
+/// A relay to one address. Its own address stays the same until it is moved.
 #[derive(Debug)]
 pub(super) struct Gate {
-    address: SocketAddr,
+    address: watch::Sender<SocketAddr>,
     target: String,
     passage: Arc<watch::Sender<Passage>>,
     /// Counts the resets: connections end when it changes.
@@ -66,7 +66,7 @@ impl Gate {
     /// An open gate to `target`, `host:port`.
     pub(super) async fn to(target: String) -> Outcome<Self> {
         let gate = Self {
-            address: SocketAddr::from(([127, 0, 0, 1], free_port()?)),
+            address: watch::Sender::new(SocketAddr::from(([127, 0, 0, 1], free_port()?))),
             target,
             passage: Arc::new(watch::Sender::new(Passage::OPEN)),
             resets: Arc::new(watch::Sender::new(0)),
@@ -78,7 +78,7 @@ impl Gate {
 
     /// What clients dial.
     pub(super) fn address(&self) -> String {
-        self.address.to_string()
+        self.address.borrow().to_string()
     }
 
     /// Connections are accepted and pass.
@@ -86,7 +86,8 @@ impl Gate {
         self.passage.send_replace(Passage::OPEN);
         let mut relay = self.relay.lock().await;
         if relay.is_empty() {
-            let listener = TcpListener::bind(self.address).await?;
+            let address = *self.address.borrow();
+            let listener = TcpListener::bind(address).await?;
             relay.spawn(accept(listener, self.target.clone(), Arc::clone(&self.passage), Arc::clone(&self.resets)));
         }
         Ok(())
@@ -96,6 +97,13 @@ impl Gate {
     pub(super) async fn shut(&self) {
         self.reset();
         self.relay.lock().await.shutdown().await;
+    }
+
+    /// Shuts it, and opens it at another address of loopback with the same port.
+    pub(super) async fn move_to(&self, host: Ipv4Addr) -> Outcome {
+        self.shut().await;
+        self.address.send_modify(|address| address.set_ip(host.into()));
+        self.open().await
     }
 
     /// Every connection ends with a reset; new ones pass.

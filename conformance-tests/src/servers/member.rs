@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::query_parameters::KillContainerOptions;
+use testcontainers::core::IntoContainerPort as _;
 use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
 
@@ -11,6 +12,7 @@ use super::docker::{docker, free_port};
 use super::exec;
 use super::gate::Gate;
 use super::probe;
+use super::setup::Setup;
 use super::software::{Role, Software};
 use crate::{Broken, Outcome};
 
@@ -35,12 +37,20 @@ pub(super) struct Member {
 
 impl Member {
     /// Starts the container, and returns before it serves.
-    pub(super) async fn launch(software: Software, network: &str, names: &[String], number: usize) -> Outcome<Self> {
-        let port = free_port()?;
-        let request = software.request(names, number, port)?.with_network(network);
+    pub(super) async fn launch(setup: &Setup, network: &str, names: &[String], number: usize) -> Outcome<Self> {
+        let (software, port) = (setup.software(), free_port()?);
+        let request = setup.equip(software.request(setup.settings(), names, number, port)?.with_network(network));
+        let (request, client_port) = match setup.own_client_port() {
+            None => (request, port),
+            Some(inside) => {
+                let port = free_port()?;
+                (request.with_mapped_port(port, inside.tcp()), port)
+            }
+        };
         let container = request.start().await?;
-        let address = format!("{}:{port}", container.get_host().await?);
-        let gate = Gate::to(address.clone()).await?;
+        let host = container.get_host().await?;
+        let address = format!("{host}:{port}");
+        let gate = Gate::to(format!("{host}:{client_port}")).await?;
         let docker = docker().await?;
         let (network, name) = (network.to_owned(), names.get(number).cloned().unwrap_or_default());
         let (runs, stands_still) = (AtomicBool::new(true), AtomicBool::new(false));

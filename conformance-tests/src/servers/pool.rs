@@ -8,7 +8,7 @@ use registry_api::Registry;
 
 use super::ensemble::Ensemble;
 use super::software::Software;
-use super::{Dial, Servers};
+use super::{Dial, Servers, Setup};
 use crate::{Cluster, Fault, Outcome};
 
 /// What ensembles are told apart by.
@@ -59,7 +59,7 @@ impl Lease {
                 Err(broken) => tracing::warn!(%broken, "an ensemble cannot be healed: a fresh one takes its place"),
             }
         }
-        let ensemble = Ensemble::launch(servers.software, servers.members).await?;
+        let ensemble = Ensemble::launch(&Setup::of(servers.software), servers.members).await?;
         Ok(Self { ensemble: Some(ensemble), pool, dial })
     }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use testcontainers::core::IntoContainerPort as _;
 use testcontainers::{ContainerRequest, GenericImage, ImageExt as _};
 
+use super::release::Release;
 use super::{docker, probe};
 use crate::{Broken, Fault, Outcome};
 
@@ -54,6 +55,9 @@ const JVM: &str = "-Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dsun.net.i
     -Dsun.net.inetaddr.negative.ttl=0 -Dzookeeper.extendedTypesEnabled=true -Dzookeeper.forceSync=no \
     -Dzookeeper.preAllocSize=64 -Dzookeeper.cnxTimeout=1000 -Dzookeeper.fastleader.maxNotificationInterval=1000";
 
+/// Lines of ZooKeeper's configuration that the image has no variable for.
+const ZOOKEEPER_LINES: &str = "minSessionTimeout=500 maxSessionTimeout=600000 quorumListenOnAllIPs=true";
+
 impl Software {
     /// The environment variable that gives the addresses of running servers, `host:port`, separated by commas.
     #[must_use]
@@ -83,14 +87,16 @@ impl Software {
     }
 
     /// Name and tag of the image.
-    pub(super) fn image(self) -> (&'static str, &'static str) {
-        match self {
-            Self::ZooKeeper => ("registry-test/zookeeper", "3.9.3"),
-            Self::Etcd => ("registry-test/etcd", "3.5.16"),
-        }
+    pub(super) fn image(self) -> Outcome<(&'static str, &'static str)> {
+        Ok(match (self, Release::chosen()?) {
+            (Self::ZooKeeper, Release::Trixie) => ("registry-test/zookeeper", "3.9.3"),
+            (Self::ZooKeeper, Release::Bookworm) => ("registry-test/zookeeper", "3.8.0"),
+            (Self::Etcd, Release::Trixie) => ("registry-test/etcd", "3.5.16"),
+            (Self::Etcd, Release::Bookworm) => ("registry-test/etcd", "3.4.23"),
+        })
     }
 
-    /// The port for clients.
+    /// The port that every server of these tests answers at, without any protection.
     pub(super) fn port(self) -> u16 {
         match self {
             Self::ZooKeeper => 2181,
@@ -98,10 +104,16 @@ impl Software {
         }
     }
 
-    /// Member `number` of an ensemble of containers with these names, reached by clients at `port` of this machine.
-    pub(super) fn request(self, names: &[String], number: usize, port: u16) -> Outcome<ContainerRequest<GenericImage>> {
+    /// Member `number` of an ensemble of containers with these names, reached at `port` of this machine.
+    pub(super) fn request(
+        self,
+        settings: &[String],
+        names: &[String],
+        number: usize,
+        port: u16,
+    ) -> Outcome<ContainerRequest<GenericImage>> {
         let name = names.get(number).ok_or_else(|| Broken::harness(format!("there is no member {number}")))?;
-        let (image, tag) = self.image();
+        let (image, tag) = self.image()?;
         let request = GenericImage::new(image, tag)
             .with_container_name(name)
             .with_label(docker::LABEL, docker::owner())
@@ -109,8 +121,8 @@ impl Software {
             // A member that is cut off from the others gets routes that lead nowhere.
             .with_cap_add("NET_ADMIN");
         Ok(match self {
-            Self::ZooKeeper => zookeeper(request, names, number),
-            Self::Etcd => request.with_cmd(etcd_flags(names, name)),
+            Self::ZooKeeper => zookeeper(request, settings, names, number),
+            Self::Etcd => request.with_cmd(etcd_flags(settings, names, name)),
         })
     }
 
@@ -164,9 +176,11 @@ impl Software {
 
 fn zookeeper(
     request: ContainerRequest<GenericImage>,
+    settings: &[String],
     names: &[String],
     number: usize,
 ) -> ContainerRequest<GenericImage> {
+    let settings = settings.join(" ");
     let own = (1..).zip(names).map(|(id, name)| format!("server.{id}={name}:2888:3888;2181"));
     let servers = if names.len() > 1 { own.collect::<Vec<_>>().join(" ") } else { String::new() };
     request
@@ -178,11 +192,11 @@ fn zookeeper(
         .with_env_var("ZOO_MAX_CLIENT_CNXNS", "0")
         .with_env_var("ZOO_ADMINSERVER_ENABLED", "false")
         .with_env_var("ZOO_4LW_COMMANDS_WHITELIST", "*")
-        .with_env_var("ZOO_CFG_EXTRA", "minSessionTimeout=500 maxSessionTimeout=600000 quorumListenOnAllIPs=true")
+        .with_env_var("ZOO_CFG_EXTRA", format!("{ZOOKEEPER_LINES} {settings}"))
         .with_env_var("JVMFLAGS", JVM)
 }
 
-fn etcd_flags(names: &[String], name: &str) -> Vec<String> {
+fn etcd_flags(settings: &[String], names: &[String], name: &str) -> Vec<String> {
     let peers: Vec<_> = names.iter().map(|name| format!("{name}=http://{name}:2380")).collect();
     let flags = [
         "--data-dir=/data",
@@ -192,6 +206,8 @@ fn etcd_flags(names: &[String], name: &str) -> Vec<String> {
         "--heartbeat-interval=100",
         "--election-timeout=1000",
         "--unsafe-no-fsync",
+        // On by itself from 3.5 on: without it a member that returns deposes the leader.
+        "--pre-vote",
         "--log-level=warn",
     ];
     let own = [
@@ -200,5 +216,5 @@ fn etcd_flags(names: &[String], name: &str) -> Vec<String> {
         format!("--initial-advertise-peer-urls=http://{name}:2380"),
         format!("--initial-cluster={}", peers.join(",")),
     ];
-    flags.into_iter().map(str::to_owned).chain(own).collect()
+    flags.into_iter().map(str::to_owned).chain(own).chain(settings.iter().cloned()).collect()
 }

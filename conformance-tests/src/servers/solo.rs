@@ -1,5 +1,6 @@
-//! One server, and programs of others beside it: what tests of interoperation need.
+//! One server, set up in any way, and programs of others beside it.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use testcontainers::core::IntoContainerPort as _;
@@ -9,6 +10,7 @@ use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
 use super::docker;
 use super::ensemble::Ensemble;
 use super::exec;
+use super::setup::Setup;
 use super::software::Software;
 use crate::{Broken, Outcome};
 
@@ -22,12 +24,29 @@ pub struct Server(Arc<Ensemble>);
 impl Server {
     /// Starts a fresh one, and returns when it serves.
     pub async fn start(software: Software) -> Outcome<Self> {
-        Ok(Self(Arc::new(Ensemble::launch(software, 1).await?)))
+        Self::start_with(&Setup::of(software)).await
+    }
+
+    /// As [`start`](Self::start), set up like this.
+    pub async fn start_with(setup: &Setup) -> Outcome<Self> {
+        Ok(Self(Arc::new(Ensemble::launch(setup, 1).await?)))
     }
 
     /// Where clients of this machine reach it, `host:port`.
     pub fn address(&self) -> Outcome<String> {
         Ok(self.0.member(0)?.gate.address())
+    }
+
+    /// Ends every connection of clients with a reset; new ones pass.
+    pub fn reset_clients(&self) -> Outcome {
+        self.0.member(0)?.gate.reset();
+        Ok(())
+    }
+
+    /// The server leaves its address, and is reached at this one, with the same port, from here on: connections end, and
+    /// the old address refuses new ones.
+    pub async fn move_to(&self, host: Ipv4Addr) -> Outcome {
+        self.0.member(0)?.gate.move_to(host).await
     }
 
     /// Runs a program of the server's image in its container until it ends, and gives what it prints.

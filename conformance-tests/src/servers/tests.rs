@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use super::ensemble::Ensemble;
 use super::gate::{Flow, Passage};
 use super::software::Role;
-use super::{Software, probe};
+use super::{Setup, Software, probe};
 use crate::{Broken, Fault, Outcome};
 
 /// What ZooKeeper answers through the gate of its member; an error when it does not within the patience for that.
@@ -39,7 +39,7 @@ async fn stops_serving(ensemble: &Ensemble, member: usize) -> Outcome {
 
 /// A member other than the leader is isolated, returns, is killed and comes back; then the leader dies.
 async fn members_come_and_go(software: Software) -> Outcome {
-    let ensemble = Ensemble::launch(software, 3).await?;
+    let ensemble = Ensemble::launch(&Setup::of(software), 3).await?;
     let leader = ensemble.leader().await?;
     let other = (leader + 1) % 3;
     ensemble.inject(Fault::Isolate(other)).await?;
@@ -83,7 +83,7 @@ async fn etcd_members_come_and_go() -> Outcome {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gate_holds_back_delays_and_refuses() -> Outcome {
-    let ensemble = Ensemble::launch(Software::ZooKeeper, 1).await?;
+    let ensemble = Ensemble::launch(&Setup::of(Software::ZooKeeper), 1).await?;
     assert!(matches!(ensemble.member(0)?.role().await?, Role::Leads), "the only member");
     assert_eq!(asked(&ensemble, 0).await?, "imok", "through an open gate");
     let gate = &ensemble.member(0)?.gate;
