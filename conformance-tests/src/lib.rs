@@ -21,12 +21,16 @@ mod broken;
 mod cable;
 mod case;
 mod cases;
+#[cfg(feature = "certificates")]
+pub mod certificates;
 mod committed;
 mod context;
 mod guarantee;
 mod harness;
 mod history;
 mod model;
+#[cfg(feature = "names")]
+pub mod names;
 mod plan;
 mod process;
 mod refusal;
@@ -37,6 +41,7 @@ pub mod saboteur;
 pub mod servers;
 mod stall;
 mod timing;
+mod tour;
 mod wait;
 mod watcher;
 
@@ -50,4 +55,5 @@ pub use harness::{Cluster, Fault, Harness, NOT_COMMITTED};
 pub use runner::{run, run_case};
 pub use saboteur::Saboteur;
 pub use timing::{LeaderChange, Timing};
+pub use tour::tour;
 pub use watcher::Watcher;
