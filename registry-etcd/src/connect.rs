@@ -3,6 +3,7 @@
 mod address;
 mod call;
 mod link;
+mod look;
 mod supervisor;
 
 use std::sync::Arc;
@@ -27,6 +28,9 @@ use crate::error::Failure;
 /// How long an attempt waits before another member is asked, as a part of the request timeout.
 const ATTEMPTS_PER_REQUEST: u32 = 3;
 
+/// How long before the end of the time for connecting the way to the members is looked at.
+const LOOK_BEFORE: Duration = Duration::from_secs(1);
+
 /// One client's connection. Every task that it starts ends when it is closed or abandoned.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -45,21 +49,30 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects; waits until a member serves.
     pub(crate) async fn open(settings: &EtcdSettings) -> registry_api::Result<Self> {
-        let dialing = Dialing::new(settings)?;
+        let dialing = Arc::new(Dialing::new(settings)?);
         let publisher = Arc::new(ConnectionPublisher::new(ConnectionState::Connecting));
         let (sender, links) = watch::channel(None);
         let (closing, closed, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let supervisor = Supervisor::new(dialing, sender, Arc::clone(&publisher), closed.clone());
+        let supervisor = Supervisor::new(Arc::clone(&dialing), sender, Arc::clone(&publisher), closed.clone());
         let failed_dials = supervisor.failures();
         tasks.spawn(supervisor.run());
         let (request_timeout, seen) = (settings.request_timeout, AtomicI64::new(0));
         let connection = Self { links, publisher, closing, closed, tasks, request_timeout, seen };
-        match connection.link(Instant::now() + settings.connect_timeout).await {
+        let deadline = Instant::now() + settings.connect_timeout;
+        let found = tokio::select! {
+            // Longer than the others, who know more at the deadline.
+            found = connection.link(deadline + settings.connect_timeout) => found,
+            refused = failed_dials.refused() => Err(refused),
+            why = why_nobody(&dialing, settings.connect_timeout, deadline) => {
+                let last = failed_dials.last().unwrap_or_else(Failure::no_member_serves);
+                Err(why.map_or(last, |why| Failure::no_member_serves().because(why)))
+            }
+        };
+        match found {
             Ok(_link) => Ok(connection),
-            Err(nobody) => {
+            Err(failure) => {
                 connection.abandon();
-                let failure = failed_dials.last().unwrap_or(nobody).with_effect(Effect::NotApplied);
-                Err(failure.into_error(Operation::Connect))
+                Err(failure.with_effect(Effect::NotApplied).into_error(Operation::Connect))
             }
         }
     }
@@ -137,6 +150,14 @@ impl Connection {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// Looks what is wrong, once most of the time has passed, and tells at the deadline.
+async fn why_nobody(dialing: &Dialing, timeout: Duration, deadline: Instant) -> Option<String> {
+    tokio::time::sleep_until(deadline - LOOK_BEFORE.min(timeout / 4)).await;
+    let seen = tokio::time::timeout_at(deadline, dialing.look()).await.unwrap_or_default();
+    tokio::time::sleep_until(deadline).await;
+    seen
 }
 
 /// Where the probe of a member looks: anything below the lock root, as users who may lock may read there.

@@ -99,6 +99,12 @@ impl Failure {
         self
     }
 
+    /// The same, with what was found out about it.
+    pub(crate) fn because(mut self, why: impl std::fmt::Display) -> Self {
+        self.message = format!("{}: {why}", self.message);
+        self
+    }
+
     pub(crate) fn with_effect(mut self, effect: Effect) -> Self {
         self.effect = effect;
         self
@@ -168,8 +174,18 @@ impl From<etcd_client::Error> for Failure {
 fn told(error: &etcd_client::Error) -> String {
     match error {
         etcd_client::Error::GRpcStatus(status) if !status.message().is_empty() => status.message().to_owned(),
+        // Of the errors below each other the last one says what happened.
+        etcd_client::Error::TransportError(error) => last_cause(error).to_string(),
         other => other.to_string(),
     }
+}
+
+fn last_cause<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    let mut last = error;
+    while let Some(below) = last.source() {
+        last = below;
+    }
+    last
 }
 
 fn of_status(status: &Status) -> Meaning {

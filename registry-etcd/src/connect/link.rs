@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use super::Address;
+use super::look::Look;
 use crate::config::{EtcdSettings, Tls, User, refusal};
 use crate::error::{Failure, Reason};
 
@@ -32,6 +33,7 @@ pub(super) struct Dialing {
     /// The longest that one dial may take, and one probe.
     pub(super) patience: Duration,
     probe_key: Vec<u8>,
+    look: Look,
 }
 
 impl Dialing {
@@ -42,11 +44,18 @@ impl Dialing {
         let endpoints = addresses.iter().map(|address| endpoint(address, tls.as_ref())).collect::<Result<_>>()?;
         let patience = Duration::from_secs(2).min(settings.request_timeout);
         let probe_key = super::probe_key(&settings.lock_root);
-        Ok(Self { endpoints, addresses, user: settings.user.clone(), patience, probe_key })
+        let look = Look::new(settings.tls.as_ref())?;
+        Ok(Self { endpoints, addresses, user: settings.user.clone(), patience, probe_key, look })
     }
 
     pub(super) fn count(&self) -> usize {
         self.endpoints.len()
+    }
+
+    /// What is wrong with the way to the members, as far as it can be seen: the first thing that is found.
+    pub(super) async fn look(&self) -> Option<String> {
+        let looks = self.addresses.iter().map(|address| self.look.at(address));
+        futures::future::join_all(looks).await.into_iter().flatten().next()
     }
 
     /// Connects to one member and asks whether it serves.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use registry_api::{ConnectionPublisher, ConnectionState};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Link;
 use super::link::Dialing;
-use crate::error::Failure;
+use crate::error::{Failure, Reason};
 
 /// How often a member is asked whether it still serves.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -23,21 +23,37 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// The last failure of a dial: what is told where connecting fails.
 #[derive(Clone, Debug, Default)]
-pub(super) struct DialFailures(Arc<Mutex<Option<Failure>>>);
+pub(super) struct DialFailures(Arc<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    last: Mutex<Option<Failure>>,
+    refused: Notify,
+}
 
 impl DialFailures {
     pub(super) fn last(&self) -> Option<Failure> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Resolves when every member refused, and another attempt would change nothing.
+    pub(super) async fn refused(&self) -> Failure {
+        loop {
+            self.0.refused.notified().await;
+            if let Some(failure) = self.last() {
+                return failure;
+            }
+        }
     }
 
     fn note(&self, failure: Failure) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Supervisor {
-    dialing: Dialing,
+    dialing: Arc<Dialing>,
     links: watch::Sender<Option<Arc<Link>>>,
     publisher: Arc<ConnectionPublisher>,
     closed: CancellationToken,
@@ -46,7 +62,7 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     pub(super) fn new(
-        dialing: Dialing,
+        dialing: Arc<Dialing>,
         links: watch::Sender<Option<Arc<Link>>>,
         publisher: Arc<ConnectionPublisher>,
         closed: CancellationToken,
@@ -105,14 +121,19 @@ impl Supervisor {
             self.dialing.dial((first + step) % count).await
         });
         let mut dials: FuturesUnordered<_> = dials.collect();
+        let mut refused = 0;
         while let Some(dialled) = dials.next().await {
             match dialled {
                 Ok(link) => return Some(link),
                 Err(failure) => {
                     tracing::debug!(?failure, "a dial failed");
+                    refused += usize::from(failure.reason != Reason::Elsewhere);
                     self.failures.note(failure);
                 }
             }
+        }
+        if refused == count {
+            self.failures.0.refused.notify_one();
         }
         None
     }

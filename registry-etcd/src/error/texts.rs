@@ -28,8 +28,9 @@ pub(super) fn meaning_of(message: &str) -> Option<Meaning> {
         | "user name is empty"
         | "user name not found"
         | "authentication failed, invalid user ID or password"
-        | "authentication is not enabled"
-        | "revision of auth store is old" => refused(ErrorKind::PermissionDenied, Reason::Denied),
+        | "authentication is not enabled" => refused(ErrorKind::PermissionDenied, Reason::Denied),
+        // The token is older than the last change of any user or role: a new connection gets another.
+        "revision of auth store is old" => refused(ErrorKind::PermissionDenied, Reason::Elsewhere),
         // The member knows of no leader, or may not serve: nothing was proposed.
         "no leader" | "rpc not supported for learner" => refused(ErrorKind::Unavailable, Reason::Elsewhere),
         "corrupt cluster" => refused(ErrorKind::Internal, Reason::Final),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{WatchOptions, WatchResponse, WatchStream};
+use etcd_client::{GetOptions, WatchOptions, WatchResponse, WatchStream};
 use registry_api::{Event, SnapshotReason};
 
 use super::buffer::Room;
@@ -49,6 +49,19 @@ impl Feed {
     }
 }
 
+impl Feed {
+    /// Whether the scope may be read.
+    async fn may_read(&self) -> Result<(), Failure> {
+        let range = &KeyRange::around(&self.scope);
+        let send = |link: Arc<Link>| {
+            let options = GetOptions::new().with_range(range.end.clone()).with_limit(1).with_keys_only();
+            let start = range.start.clone();
+            async move { link.kv().get(start, Some(options)).await.map(drop) }
+        };
+        self.core.connection.call(Request::Read, self.core.connection.deadline(), send).await
+    }
+}
+
 struct Following<'a> {
     feed: &'a Feed,
     stream: WatchStream,
@@ -61,7 +74,7 @@ impl Following<'_> {
         loop {
             let Some(response) = self.next().await? else { return Ok(End::Broken { after: self.after }) };
             if response.canceled() {
-                return self.canceled(&response);
+                return self.canceled(&response).await;
             }
             if let Some(end) = self.tell(&response) {
                 return Ok(end);
@@ -93,16 +106,15 @@ impl Following<'_> {
         }
     }
 
-    fn canceled(&self, response: &WatchResponse) -> Result<End, Failure> {
+    async fn canceled(&self, response: &WatchResponse) -> Result<End, Failure> {
         if response.compact_revision() > 0 {
             return Ok(End::Gap(SnapshotReason::Compacted));
         }
         let reason = response.cancel_reason();
         tracing::debug!(reason, "the member ended a watch");
-        if reason.contains("permission denied") || reason.contains("auth token") {
-            let message = format!("the watch was refused: {reason}");
-            return Err(Failure::refused(registry_api::ErrorKind::PermissionDenied, message));
-        }
+        // A watch is refused for want of a right or for an old token, in words that differ from version to version. A
+        // read of the same keys needs the same right, and renews the token.
+        self.feed.may_read().await?;
         Ok(End::Broken { after: self.after })
     }
 
