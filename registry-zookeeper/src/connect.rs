@@ -92,11 +92,6 @@ impl Dialer {
         }
     }
 
-    /// The servers, for messages.
-    pub(crate) fn servers(&self) -> &str {
-        &self.servers
-    }
-
     /// How nodes are created.
     pub(crate) fn created(&self, mode: zk::CreateMode) -> zk::CreateOptions<'static> {
         mode.with_acls(match self.access {

@@ -13,6 +13,7 @@ mod inner;
 mod link;
 mod list;
 mod lock;
+mod look;
 mod node;
 mod paths;
 mod plugin;

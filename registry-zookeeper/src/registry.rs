@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,7 +21,13 @@ use crate::connect::Dialer;
 use crate::error::{BACKEND, Failure, Request};
 use crate::inner::Inner;
 use crate::link::Link;
+use crate::look::Look;
 use crate::paths::Layout;
+
+/// How long before the end of the time for connecting the way to the servers is looked at.
+const LOOK_BEFORE: Duration = Duration::from_secs(1);
+/// Between two dials of servers that could not be reached.
+const REDIAL_PAUSE: Duration = Duration::from_millis(200);
 
 /// A registry on a ZooKeeper ensemble. Dropping it is like [`close`](Registry::close).
 #[derive(Debug)]
@@ -42,10 +49,14 @@ impl ZooKeeperRegistry {
     /// Safe.
     pub async fn connect(settings: ZooKeeperSettings) -> Result<Self> {
         let dialer = Arc::new(Dialer::new(&settings)?);
+        let look = Look::new(settings.tls.as_ref())?;
         let deadline = Instant::now() + settings.connect_timeout;
-        let link = Link::connect(Arc::clone(&dialer), settings.request_timeout, deadline)
-            .await
-            .map_err(|failure| refused(&dialer, &settings, failure))?;
+        let link = tokio::select! {
+            link = reach(&dialer, settings.request_timeout, deadline) => {
+                link.map_err(|failure| failure.into_error(Operation::Connect))?
+            }
+            error = why_nobody(&look, &settings, deadline) => return Err(error),
+        };
         let layout = Layout::new(settings.lock_root);
         let registry = Self { inner: Arc::new(Inner::new(dialer, layout, link, settings.request_timeout)) };
         if let Err(failure) = registry.inner.create_clock(deadline).await {
@@ -65,12 +76,25 @@ impl ZooKeeperRegistry {
     }
 }
 
-fn refused(dialer: &Dialer, settings: &ZooKeeperSettings, failure: Failure) -> Error {
-    if *failure.kind() != ErrorKind::Unavailable {
-        return failure.into_error(Operation::Connect);
+/// Dials until a server opens a session, or refuses to. The client library gives up earlier than is asked for here.
+async fn reach(dialer: &Arc<Dialer>, request_timeout: Duration, deadline: Instant) -> Result<Link, Failure> {
+    loop {
+        match Link::connect(Arc::clone(dialer), request_timeout, deadline).await {
+            Err(failure) if *failure.kind() == ErrorKind::Unavailable => tokio::time::sleep(REDIAL_PAUSE).await,
+            result => return result,
+        }
     }
-    let within = humantime::format_duration(settings.connect_timeout);
-    let message = format!("none of the servers {} opened a session within {within}", dialer.servers());
+}
+
+/// Looks what is wrong, once most of the time has passed, and tells at the deadline.
+async fn why_nobody(look: &Look, settings: &ZooKeeperSettings, deadline: Instant) -> Error {
+    tokio::time::sleep_until(deadline - LOOK_BEFORE.min(settings.connect_timeout / 4)).await;
+    let looks = futures::future::join_all(settings.connect.iter().map(|server| look.at(server)));
+    let seen = tokio::time::timeout_at(deadline, looks).await.unwrap_or_default();
+    tokio::time::sleep_until(deadline).await;
+    let (servers, within) = (settings.connect.join(","), humantime::format_duration(settings.connect_timeout));
+    let why = seen.into_iter().flatten().next().map_or_else(String::new, |why| format!(": {why}"));
+    let message = format!("none of the servers {servers} opened a session within {within}{why}");
     Error::new(ErrorKind::Unavailable, Effect::NotApplied, Operation::Connect, BACKEND, message)
 }
 
