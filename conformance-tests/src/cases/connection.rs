@@ -28,7 +28,7 @@ pub(super) fn cases() -> Vec<Case> {
         capabilities_are_the_same_for_every_client => [G15];
     ];
     let missing: [(&'static str, &'static str); 2] = [
-        ("a_name_is_resolved_again_on_every_dial", "needs a name server that changes its answers"),
+        ("a_name_is_resolved_again_on_every_dial", "needs a process with names of its own: the tests `names` show it"),
         ("peers_without_a_valid_certificate_are_refused", "needs TLS"),
     ];
     for (requirement, what) in missing {
