@@ -72,7 +72,7 @@ impl Case {
         self
     }
 
-    /// Only where the harness can do `fault`; such a case runs alone, on a cluster of its own.
+    /// Only where the harness can do `fault`; such a case runs on a cluster of its own, after the others.
     #[must_use]
     pub fn fault(mut self, fault: Fault) -> Self {
         self.faults.push(fault);

@@ -13,7 +13,7 @@
 //! with, in the manifest, `[[test]]`, `name = "conformance"`, `harness = false`.
 //!
 //! Each case names the guarantees that it shows, and a failure begins with the one that was broken: `broke G5: ...`.
-//! Cases have keys and locks of their own and run at the same time; those that disturb servers run alone, on a cluster of
+//! Cases have keys and locks of their own and run at the same time; those that disturb servers run later, on clusters of
 //! their own. Nothing sleeps: cases wait for events, a thing that must not happen is shown by a sentinel written after
 //! it, and the passing of a time to live by a session that was seen to end.
 

@@ -14,7 +14,7 @@ use crate::plan::{Plan, Ready, Verdict};
 use crate::report::{CaseReport, Recorder};
 use crate::saboteur::Saboteur;
 use crate::stall::StallMeter;
-use crate::{Broken, Case, Cluster, Context, Guarantee, Harness, Outcome, cases, committed};
+use crate::{Broken, Case, Cluster, Context, Guarantee, Harness, Outcome, Timing, cases, committed};
 
 /// The environment variable with the seed of random cases.
 const SEED_VARIABLE: &str = "CONFORMANCE_SEED";
@@ -22,7 +22,7 @@ const SEED_VARIABLE: &str = "CONFORMANCE_SEED";
 /// Runs every case of the suite on every harness, one harness after the other, and gives the exit code for `main`.
 ///
 /// The arguments of the process are those of `cargo test`: a filter matches against `[harness] group::requirement`.
-/// Cases that disturb their servers run alone, after the others, each on a cluster of its own. A report of each harness
+/// Cases that disturb their servers run after the others, each on a cluster of its own. A report of each harness
 /// is written to `target/conformance/`.
 #[must_use]
 pub fn run(harnesses: Vec<Arc<dyn Harness>>) -> ExitCode {
@@ -130,11 +130,9 @@ impl Runner {
         announce(&format!("\nharness {}, {SEED_VARIABLE}={}\n{}", plan.harness.name(), self.seed, plan.capabilities));
         let recorder = Recorder::default();
         let (together, alone) = self.trials(&plan, &recorder);
-        let serial = Arguments { test_threads: Some(1), ..self.arguments.clone() };
-        let threads = self.arguments.test_threads.or(Some(plan.harness.timing().parallel));
-        let parallel = Arguments { test_threads: threads, ..self.arguments.clone() };
-        let mut failed = self.run_trials(&parallel, together).has_failed();
-        failed |= self.run_trials(&serial, alone).has_failed();
+        let Timing { parallel, parallel_apart, .. } = plan.harness.timing();
+        let mut failed = self.run_trials(parallel, together).has_failed();
+        failed |= self.run_trials(parallel_apart, alone).has_failed();
         if let Err(error) = recorder.write(&plan, self.seed) {
             announce(&format!("cannot write the report: {error}"));
             failed = true;
@@ -144,8 +142,9 @@ impl Runner {
         failed
     }
 
-    fn run_trials(&self, arguments: &Arguments, trials: Vec<Trial>) -> Conclusion {
-        libtest_mimic::run(arguments, trials)
+    fn run_trials(&self, at_once: usize, trials: Vec<Trial>) -> Conclusion {
+        let test_threads = self.arguments.test_threads.or(Some(at_once));
+        libtest_mimic::run(&Arguments { test_threads, ..self.arguments.clone() }, trials)
     }
 
     /// The trials that run together, and those that run one by one.

@@ -22,6 +22,8 @@ pub struct Timing {
     pub case_limit: Duration,
     /// How many cases run at once: many where they only wait, fewer where the servers share the machine.
     pub parallel: usize,
+    /// How many of the cases that have a cluster of their own run at once: more than one where they mostly wait.
+    pub parallel_apart: usize,
 }
 
 /// What a change of the leader does to the ttls of sessions.
@@ -45,6 +47,7 @@ impl Default for Timing {
             request_timeout: Duration::from_secs(5),
             case_limit: Duration::from_secs(150),
             parallel: 24,
+            parallel_apart: 1,
         }
     }
 }

@@ -9,7 +9,7 @@ pub(crate) fn run_all() -> Outcome {
     tidy::run()?;
     run("lints", &mut cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
     images::build_for_tests()?;
-    run("tests", &mut cargo(["test", "--workspace", "--locked"]))?;
+    run("tests", &mut cargo(["test", "--workspace", "--locked", "--no-fail-fast"]))?;
     run("docs", cargo(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     demo::show(&demo::Options::default())
 }

@@ -18,6 +18,7 @@ fn timing() -> Timing {
         late_bound: Duration::from_millis(1500),
         leader_change: LeaderChange::RestartsTtls,
         parallel: 8,
+        parallel_apart: 2,
         case_limit: Duration::from_secs(300),
         ..Timing::default()
     }
