@@ -16,14 +16,16 @@ mod failover;
 #[path = "../../tests/processes/fleet.rs"]
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
 mod fleet;
+mod load;
 #[path = "../../tests/processes/member.rs"]
 mod member;
 mod memory;
-mod put;
 
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+use crate::load::Load;
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -38,6 +40,18 @@ enum Row {
         /// How long each row is measured, in seconds.
         #[arg(long, default_value = "5")]
         seconds: u64,
+        /// Only the rows of so many callers.
+        #[arg(long)]
+        callers: Option<usize>,
+    },
+    /// Linearizable gets of such a value by as many callers.
+    Get {
+        /// How long each row is measured, in seconds.
+        #[arg(long, default_value = "5")]
+        seconds: u64,
+        /// Only the rows of so many callers.
+        #[arg(long)]
+        callers: Option<usize>,
     },
     /// From kill -9 of the leader to the next successful put.
     Failover {
@@ -61,7 +75,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         match row {
-            Row::Put { seconds } => put::measure(Duration::from_secs(seconds)).await,
+            Row::Put { seconds, callers } => load::measure(Load::Put, callers, Duration::from_secs(seconds)).await,
+            Row::Get { seconds, callers } => load::measure(Load::Get, callers, Duration::from_secs(seconds)).await,
             Row::Failover { repeats } => failover::measure(repeats).await,
             Row::Memory => memory::measure().await,
             Row::Calm { seconds } => calm::measure(Duration::from_secs(seconds)).await,
