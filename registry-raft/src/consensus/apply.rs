@@ -8,24 +8,25 @@ use futures::{Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use prost::Message;
+use registry_api::Revision;
 
 use super::codec;
 use super::log_store::{io_error, position};
 use super::types::{LogId, Outcomes, Raft, Snapshot, SnapshotMeta, StoredMembership};
 use super::view::{ApplyObserver, Published};
 use crate::proto;
-use crate::state_machine::{StateMachine, UnknownCommand};
+use crate::state_machine::{Applied, StateMachine, UnknownCommand};
 use crate::storage;
 
-/// So many entries are applied before readers see them and their proposers are answered.
+/// So many entries are applied before the position is told and their proposers are answered.
 const ENTRIES_PER_PUBLICATION: usize = 64;
 
 /// The state machine as openraft sees it.
 pub(crate) struct StateMachineAdapter {
-    state: StateMachine,
     last: Option<LogId>,
     membership: StoredMembership,
     snapshots: storage::SnapshotStore,
+    /// The state itself.
     published: Arc<Published>,
     observer: Arc<dyn ApplyObserver>,
 }
@@ -37,14 +38,7 @@ impl StateMachineAdapter {
         published: Arc<Published>,
         observer: Arc<dyn ApplyObserver>,
     ) -> io::Result<Self> {
-        let mut adapter = Self {
-            state: StateMachine::new(),
-            last: None,
-            membership: StoredMembership::default(),
-            snapshots,
-            published,
-            observer,
-        };
+        let mut adapter = Self { last: None, membership: StoredMembership::default(), snapshots, published, observer };
         if let Some(mut reader) = adapter.snapshots.read_latest().map_err(io_error)? {
             let meta = meta_of(reader.meta())?;
             let bytes = reader.read_all().map_err(io_error)?;
@@ -54,12 +48,13 @@ impl StateMachineAdapter {
     }
 
     fn replace(&mut self, meta: &SnapshotMeta, bytes: &[u8]) -> io::Result<()> {
-        self.state = StateMachine::decode_snapshot(bytes).map_err(invalid_data)?;
+        let state = StateMachine::decode_snapshot(bytes).map_err(invalid_data)?;
         self.last = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         if let Some(last) = self.last {
-            self.published.publish(last.index, **last.committed_leader_id(), self.state.clone());
-            self.observer.replaced(last.index, &self.state);
+            self.published.replace(last.index, state);
+            self.observer.replaced(last.index, &self.published.view().state);
+            self.published.reached(last.index, **last.committed_leader_id());
         }
         Ok(())
     }
@@ -70,28 +65,40 @@ impl StateMachineAdapter {
         payload: EntryPayload<super::types::Command, u64, super::types::Member>,
     ) -> io::Result<Outcomes> {
         self.last = Some(id);
-        match payload {
-            EntryPayload::Blank => {
-                self.observer.applied(id.index, &[], &self.state);
-                Ok(Outcomes::default())
-            }
+        let (applied, revision) = match payload {
             EntryPayload::Normal(command) => {
                 let batch = proto::Batch::decode(command.0).map_err(invalid_data)?;
-                let applied = self.state.apply(&batch).map_err(unknown_command)?;
-                self.observer.applied(id.index, &applied.changes, &self.state);
-                Ok(Outcomes(applied.outcomes))
+                self.apply_batch(id.index, &batch).map_err(unknown_command)?
             }
+            EntryPayload::Blank => self.apply_nothing(id.index),
             EntryPayload::Membership(config) => {
                 self.membership = StoredMembership::new(Some(id), config);
-                self.observer.applied(id.index, &[], &self.state);
-                Ok(Outcomes::default())
+                self.apply_nothing(id.index)
             }
+        };
+        self.observer.applied(id.index, &applied.changes, revision);
+        Ok(Outcomes(applied.outcomes))
+    }
+
+    /// Changes the state in place where that takes a moment; otherwise readers keep what they have until it is done.
+    fn apply_batch(&self, index: u64, batch: &proto::Batch) -> Result<(Applied, Revision), UnknownCommand> {
+        if StateMachine::is_brief(batch) {
+            return self.published.change(index, |state| Ok((state.apply(batch)?, state.revision())));
         }
+        let mut state = StateMachine::clone(&self.published.view().state);
+        let applied = state.apply(batch)?;
+        let revision = state.revision();
+        self.published.replace(index, state);
+        Ok((applied, revision))
+    }
+
+    fn apply_nothing(&self, index: u64) -> (Applied, Revision) {
+        (Applied::default(), self.published.change(index, |state| state.revision()))
     }
 
     fn publish(&self, answers: &mut Vec<(ApplyResponder<Raft>, Outcomes)>) {
         if let Some(last) = self.last {
-            self.published.publish(last.index, **last.committed_leader_id(), self.state.clone());
+            self.published.reached(last.index, **last.committed_leader_id());
         }
         for (responder, outcomes) in answers.drain(..) {
             responder.send(outcomes);
@@ -133,7 +140,7 @@ impl RaftStateMachine<Raft> for StateMachineAdapter {
 
     async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
         SnapshotBuilder {
-            state: self.state.clone(),
+            state: self.published.view().state,
             meta: SnapshotMeta { last_log_id: self.last, last_membership: self.membership.clone() },
             snapshots: self.snapshots.clone(),
         }
@@ -157,7 +164,7 @@ impl RaftStateMachine<Raft> for StateMachineAdapter {
 /// Writes the state as it was when the builder was made; the state machine goes on meanwhile.
 #[derive(Debug)]
 pub(crate) struct SnapshotBuilder {
-    state: StateMachine,
+    state: Arc<StateMachine>,
     meta: SnapshotMeta,
     snapshots: storage::SnapshotStore,
 }
@@ -166,7 +173,7 @@ impl RaftSnapshotBuilder<Raft> for SnapshotBuilder {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        let (state, meta, store) = (self.state.clone(), self.meta.clone(), self.snapshots.clone());
+        let (state, meta, store) = (Arc::clone(&self.state), self.meta.clone(), self.snapshots.clone());
         blocking(move || write_snapshot(&store, &meta, state.encode_snapshot())).await?;
         // openraft asks for the data with `get_current_snapshot`, so the copy in memory is not kept.
         Ok(Snapshot { meta: self.meta.clone(), snapshot: Bytes::new() })

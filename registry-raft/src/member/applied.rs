@@ -1,15 +1,11 @@
-//! How far this member has applied the log, to wait for, and the state that is at least as far.
-
-use std::sync::Arc;
+//! How far this member has applied the log, to wait for.
 
 use registry_api::Revision;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::boundary::Failed;
-use crate::member::quorum::Quorum;
 use crate::proto;
-use crate::state_machine::StateMachine;
 
 /// The revision that was applied last.
 #[derive(Debug)]
@@ -22,8 +18,8 @@ impl Applied {
         Self { revision: watch::Sender::new(revision) }
     }
 
-    /// This revision was applied. Told before anything else is told of its changes: whoever has missed a change then
-    /// finds a revision here that holds it.
+    /// This revision was applied, and readers find it. Told before anything else is told of its changes: whoever has
+    /// missed a change then finds a revision here that holds it.
     pub(crate) fn tell(&self, revision: Revision) {
         self.revision.send_if_modified(|current| {
             let moved = *current != revision;
@@ -54,23 +50,5 @@ impl Applied {
                 format!("this member has applied revision {}, not yet {revision}", self.revision()),
             )),
         }
-    }
-
-    /// The applied state, at least as far as anything that was told before this call.
-    pub(crate) async fn state(&self, quorum: &Arc<dyn Quorum>) -> Arc<StateMachine> {
-        let revision = self.revision();
-        for attempt in 0_u32.. {
-            let state = quorum.state();
-            if state.revision() >= revision {
-                return state;
-            }
-            // Told, but not published yet: a matter of microseconds, or of the entries that are published together.
-            if attempt < 16 {
-                tokio::task::yield_now().await;
-            } else {
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            }
-        }
-        quorum.state()
     }
 }

@@ -66,7 +66,7 @@ impl Grants {
         // Registered first: a change that the state looked at below does not show yet wakes this wait.
         let wait = self.register(request)?;
         loop {
-            let state = self.applied.state(&self.quorum).await;
+            let state = self.quorum.state();
             match state.grant_of(&name, session, request.ticket) {
                 Place::Granted(grant) => return Ok((&grant).into()),
                 Place::Gone if !state.has_session(session) => {

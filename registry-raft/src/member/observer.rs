@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use registry_api::Revision;
+
 use crate::consensus::ApplyObserver;
 use crate::member::applied::Applied;
 use crate::member::grants::Grants;
@@ -21,8 +23,7 @@ pub(crate) struct Observer {
 }
 
 impl ApplyObserver for Observer {
-    fn applied(&self, index: u64, changes: &[Change], state: &StateMachine) {
-        let revision = state.revision();
+    fn applied(&self, index: u64, changes: &[Change], revision: Revision) {
         // First: who misses one of the changes below finds a revision here that holds it.
         self.applied.tell(revision);
         self.sessions.applied(changes);

@@ -81,7 +81,7 @@ impl FakeQuorum {
         std::mem::take(&mut self.proposed.lock().unwrap())
     }
 
-    /// Applies commands as one entry: observers first, then published, as consensus does it.
+    /// Applies commands as one entry: published first, then observers, as consensus does it.
     pub(crate) fn apply(&self, commands: impl IntoIterator<Item = Command>) -> Vec<proto::Outcome> {
         let proposals = commands.into_iter().map(|command| proto::Proposal {
             command: Some(proto::Command { command: Some(command) }),
@@ -93,10 +93,10 @@ impl FakeQuorum {
     fn apply_batch(&self, batch: &proto::Batch) -> Vec<proto::Outcome> {
         let mut live = self.live.lock().unwrap();
         let applied = live.apply(batch).expect("known commands");
-        if let Some(observer) = self.observer.get() {
-            observer.applied(0, &applied.changes, &live);
-        }
         *self.published.lock().unwrap() = Arc::new(live.clone());
+        if let Some(observer) = self.observer.get() {
+            observer.applied(0, &applied.changes, live.revision());
+        }
         applied.outcomes
     }
 
@@ -184,7 +184,7 @@ impl Bench {
         let clock = Arc::new(ManualClock::default());
         let applied = Arc::new(Applied::new(quorum.state().revision()));
         let sessions = Arc::new(Sessions::new(1, Arc::clone(&clock) as _, Arc::clone(&seam), Arc::clone(&meters)));
-        let watches = Arc::new(Watches::new(Arc::clone(&seam), Arc::clone(&applied), Arc::clone(&meters)));
+        let watches = Arc::new(Watches::new(Arc::clone(&seam), Arc::clone(&meters)));
         let grants = Arc::new(Grants::new(seam, Arc::clone(&applied), Arc::clone(&meters)));
         let observer = Observer {
             applied: Arc::clone(&applied),

@@ -112,7 +112,7 @@ impl Reads {
         if let Some(at_least) = freshness.at_least {
             self.applied.reached(at_least.into(), deadline).await?;
         }
-        Ok(self.applied.state(&self.quorum).await)
+        Ok(self.quorum.state())
     }
 
     async fn read_index(&self, deadline: Instant) -> Result<u64, Failed> {

@@ -74,7 +74,7 @@ impl Service {
             Request::List(list) => self.reads.list(list, deadline).await.map(|walk| Answer::List(walk.whole())),
             Request::AwaitGrant(wait) => self.grants.wait(&wait, deadline).await.map(Answer::Granted),
             Request::InspectLock(inspect) => self.reads.lock(inspect, deadline).await.map(Answer::Lock),
-            Request::ListDeaths(_) => Ok(Answer::Deaths(self.deaths().await)),
+            Request::ListDeaths(_) => Ok(Answer::Deaths(self.deaths())),
             Request::Status(_) => Ok(Answer::Status(self.status())),
             Request::ReadIndex(_) => self.read_index(deadline).await.map(Answer::ReadIndex),
             Request::Subscribe(_) => {
@@ -154,8 +154,8 @@ impl Service {
         self.proposals.submit(proposal, deadline).await
     }
 
-    async fn deaths(&self) -> proto::Deaths {
-        let state = self.applied.state(&self.quorum).await;
+    fn deaths(&self) -> proto::Deaths {
+        let state = self.quorum.state();
         proto::Deaths { certificates: state.deaths().cloned().collect() }
     }
 

@@ -89,7 +89,7 @@ impl Parts {
         let (leader, asker) = LeaderIndex::new(Arc::new(links.clone()));
         let clock = Arc::new(BootClock);
         let sessions = Arc::new(Sessions::new(settings.node, clock, Arc::clone(&quorum), meters()));
-        let watches = Arc::new(Watches::new(Arc::clone(&quorum), Arc::clone(&applied), meters()));
+        let watches = Arc::new(Watches::new(Arc::clone(&quorum), meters()));
         let grants = Arc::new(Grants::new(Arc::clone(&quorum), Arc::clone(&applied), meters()));
         let view = watch::Sender::new(MemberView {
             standing: Standing::Serving,

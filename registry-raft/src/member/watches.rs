@@ -24,7 +24,6 @@ pub(crate) use self::subscription::{CreditGiver, Subscription};
 use self::scopes::Scopes;
 use self::watcher::{Mode, Pushed, Watcher};
 use crate::boundary::Failed;
-use crate::member::applied::Applied;
 use crate::member::limits::SUBSCRIPTIONS_MAX;
 use crate::member::metrics::Meters;
 use crate::member::quorum::Quorum;
@@ -34,7 +33,6 @@ use crate::state_machine::Change;
 /// All subscriptions of one member.
 pub(crate) struct Watches {
     quorum: Arc<dyn Quorum>,
-    applied: Arc<Applied>,
     meters: Arc<Meters>,
     hub: Mutex<Hub>,
 }
@@ -48,9 +46,9 @@ struct Hub {
 }
 
 impl Watches {
-    pub(crate) fn new(quorum: Arc<dyn Quorum>, applied: Arc<Applied>, meters: Arc<Meters>) -> Self {
-        let hub = Hub { revision: applied.revision(), ..Hub::default() };
-        Self { quorum, applied, meters, hub: Mutex::new(hub) }
+    pub(crate) fn new(quorum: Arc<dyn Quorum>, meters: Arc<Meters>) -> Self {
+        let hub = Hub { revision: quorum.state().revision(), ..Hub::default() };
+        Self { quorum, meters, hub: Mutex::new(hub) }
     }
 
     /// Subscribes to a scope: after a revision, which must have been applied here, or from a snapshot. Nothing comes

@@ -45,6 +45,20 @@ impl Step<'_> {
 }
 
 impl StateMachine {
+    /// Whether applying this takes a moment only: nothing of it changes more than the few keys that it names.
+    pub(crate) fn is_brief(batch: &Batch) -> bool {
+        use crate::proto::scope::Scope::Key;
+        batch.proposals.iter().all(|proposal| {
+            match proposal.command.as_ref().and_then(|command| command.command.as_ref()) {
+                Some(Command::EndSession(_)) => false,
+                Some(Command::Delete(delete)) => {
+                    matches!(delete.target.as_ref().and_then(|target| target.scope.as_ref()), Some(Key(_)))
+                }
+                _ => true,
+            }
+        })
+    }
+
     /// Applies one log entry.
     ///
     /// # Errors

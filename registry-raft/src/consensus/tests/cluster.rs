@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use prost::Message;
+use registry_api::Revision;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +52,7 @@ pub(super) struct Observed {
 }
 
 impl ApplyObserver for Observed {
-    fn applied(&self, index: u64, _changes: &[Change], _state: &StateMachine) {
+    fn applied(&self, index: u64, _changes: &[Change], _revision: Revision) {
         self.applied.lock().unwrap().push(index);
     }
 

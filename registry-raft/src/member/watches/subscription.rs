@@ -72,8 +72,7 @@ impl Subscription {
                     return events;
                 }
                 Step::Restart(mode) => {
-                    let state = self.watches.applied.state(&self.watches.quorum).await;
-                    self.restart(mode, state);
+                    self.restart(mode, self.watches.quorum.state());
                 }
                 Step::Wait => {
                     if timeout(PROGRESS_AFTER, self.watcher.woken()).await.is_err()

@@ -254,3 +254,15 @@ fn sizes_are_counted_again_when_a_snapshot_is_read() {
     let session = restored.open();
     restored.put_ephemeral("/a", session);
 }
+
+#[test]
+fn what_may_take_long_is_not_brief() {
+    let delete = |scope: Scope| Command::Delete(proto::Delete { target: Some((&scope).into()), precondition: None });
+    let is_brief = |command| StateMachine::is_brief(&Batch { proposals: vec![proposal(command)] });
+    assert!(is_brief(put("/a", b"1", &PutOptions::default())));
+    assert!(is_brief(delete(Scope::Key(key("/a")))));
+    let scopes = [Scope::Tree(key("/a")), Scope::Children(key("/a")), Scope::All];
+    for long in scopes.map(delete).into_iter().chain([end(SessionId::new(1))]) {
+        assert!(!is_brief(long));
+    }
+}
