@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures::future::AbortHandle;
+use futures::future::{AbortHandle, FutureExt};
 use futures::stream::{FuturesUnordered, Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -26,18 +26,22 @@ use crate::proto::client_message::Message as FromClient;
 use crate::proto::member_message::Message as ToClient;
 use crate::proto::request::Request;
 
+/// Messages taken, and answers sent, before everything else of the connection is looked at again.
+const AT_ONCE_MAX: usize = 256;
+
 impl Service {
     /// Serves a client from its first message to its last, in a task of this member; what is sent to it comes out of the
     /// returned queue.
     pub(crate) fn attach<S>(self: &Arc<Self>, incoming: S) -> Outbox
     where
-        S: Stream<Item = Result<proto::ClientMessage, Status>> + Send + Unpin + 'static,
+        S: Stream<Item = Incoming> + Send + Unpin + 'static,
     {
         let (outgoing, outbox) = Outgoing::new();
         let connection = Connection {
             service: Arc::clone(self),
             outgoing,
             work: FuturesUnordered::new(),
+            answers: Vec::new(),
             requests: 0,
             grant_waits: 0,
             withdrawals: HashMap::new(),
@@ -59,6 +63,8 @@ struct Connection {
     service: Arc<Service>,
     outgoing: Outgoing,
     work: FuturesUnordered<Work>,
+    /// Of requests that are over, to be sent together.
+    answers: Vec<proto::Answer>,
     requests: usize,
     grant_waits: usize,
     /// Withdraws what can be withdrawn, by request.
@@ -73,6 +79,9 @@ struct Open {
     credit: CreditGiver,
     stop: CancellationToken,
 }
+
+/// What the stream of a client gives.
+type Incoming = Result<proto::ClientMessage, Status>;
 
 /// Why a connection ends.
 enum End {
@@ -93,7 +102,7 @@ impl From<Unreachable> for End {
 impl Connection {
     async fn run<S>(mut self, mut incoming: S)
     where
-        S: Stream<Item = Result<proto::ClientMessage, Status>> + Send + Unpin,
+        S: Stream<Item = Incoming> + Send + Unpin,
     {
         let mut view = self.service.view.clone();
         let end = match greet(&self.service, &self.outgoing, &mut incoming).await {
@@ -109,39 +118,60 @@ impl Connection {
 
     async fn serve<S>(&mut self, incoming: &mut S, view: &mut watch::Receiver<MemberView>) -> Result<(), End>
     where
-        S: Stream<Item = Result<proto::ClientMessage, Status>> + Send + Unpin,
+        S: Stream<Item = Incoming> + Send + Unpin,
     {
         let mut told: Option<LeaderView> = None;
         tell_leader(&self.outgoing, view, &mut told).await?;
         let leaving = self.service.leaving.clone();
         let outgoing = self.outgoing.clone();
+        let (leaving, gone) = (leaving.cancelled(), outgoing.closed());
+        tokio::pin!(leaving, gone);
         loop {
             tokio::select! {
                 biased;
-                () = leaving.cancelled() => return Err(End::Leaving),
-                Some(finished) = self.work.next(), if !self.work.is_empty() => self.finish(finished)?,
+                () = &mut leaving => return Err(End::Leaving),
+                Some(finished) = self.work.next(), if !self.work.is_empty() => self.finish_ready(Some(finished)).await?,
                 Some(ended) = self.pumps.join_next(), if !self.pumps.is_empty() => {
                     let id = ended.map_err(|_panicked| End::Gone)?;
                     self.subscriptions.remove(&id);
                 }
-                message = incoming.next() => match message {
-                    Some(Ok(message)) => self.take(message).await?,
-                    Some(Err(status)) => return Err(End::Refused(malformed(&status))),
-                    None => return Err(End::Gone),
-                },
+                message = incoming.next() => self.take_ready(message, incoming).await?,
                 changed = view.changed() => {
                     changed.map_err(|_gone| End::Leaving)?;
                     tell_leader(&self.outgoing, view, &mut told).await?;
                 }
-                () = outgoing.closed() => return Err(End::Gone),
+                () = &mut gone => return Err(End::Gone),
             }
         }
+    }
+
+    /// Takes a message, and those behind it that are there already: one look at everything else serves them all.
+    async fn take_ready<S>(&mut self, first: Option<Incoming>, incoming: &mut S) -> Result<(), End>
+    where
+        S: Stream<Item = Incoming> + Send + Unpin,
+    {
+        let mut next = Some(first);
+        let mut taken = 0;
+        while let Some(message) = next {
+            match message {
+                Some(Ok(message)) => self.take(message).await?,
+                Some(Err(status)) => return Err(End::Refused(malformed(&status))),
+                None => return Err(End::Gone),
+            }
+            taken += 1;
+            next = if taken < AT_ONCE_MAX { incoming.next().now_or_never() } else { None };
+        }
+        Ok(())
     }
 
     async fn take(&mut self, message: proto::ClientMessage) -> Result<(), End> {
         match message.message {
             Some(FromClient::Request(request)) => self.take_request(request).await?,
-            Some(FromClient::Cancel(id)) => self.withdraw(id),
+            Some(FromClient::Cancel(id)) => {
+                self.withdraw(id);
+                // It makes room for the message behind this one.
+                self.finish_ready(None).await?;
+            }
             Some(FromClient::Credit(credit)) => {
                 if let Some(open) = self.subscriptions.get(&credit.subscription) {
                     open.credit.add(credit.events);
@@ -202,17 +232,31 @@ impl Connection {
         Ok(())
     }
 
+    /// Finishes a request that is over, and those that are over as well: their answers are sent together.
+    async fn finish_ready(&mut self, first: Option<Finished>) -> Result<(), Unreachable> {
+        let mut next = first.or_else(|| self.work.next().now_or_never().flatten());
+        while let Some(finished) = next {
+            self.finish(finished)?;
+            next = if self.answers.len() < AT_ONCE_MAX { self.work.next().now_or_never().flatten() } else { None };
+        }
+        self.outgoing.answer_all(&mut self.answers).await
+    }
+
     fn finish(&mut self, finished: Finished) -> Result<(), Unreachable> {
         self.withdrawals.remove(&finished.id);
         match finished.place {
             Place::Request => self.requests = self.requests.saturating_sub(1),
             Place::GrantWait => self.grant_waits = self.grant_waits.saturating_sub(1),
         }
-        if let Yield::Subscribed(subscription) = finished.result? {
-            let stop = CancellationToken::new();
-            let open = Open { credit: subscription.credit(), stop: stop.clone() };
-            self.subscriptions.insert(finished.id, open);
-            self.pumps.spawn(pump(finished.id, *subscription, self.outgoing.clone(), stop));
+        match finished.result? {
+            Yield::Answer(answer) => self.answers.push(proto::Answer { id: finished.id, answer: Some(answer) }),
+            Yield::Answered | Yield::Withdrawn => {}
+            Yield::Subscribed(subscription) => {
+                let stop = CancellationToken::new();
+                let open = Open { credit: subscription.credit(), stop: stop.clone() };
+                self.subscriptions.insert(finished.id, open);
+                self.pumps.spawn(pump(finished.id, *subscription, self.outgoing.clone(), stop));
+            }
         }
         Ok(())
     }
@@ -232,8 +276,13 @@ impl Connection {
         for (_, withdrawal) in self.withdrawals.drain() {
             withdrawal.abort();
         }
-        let work = &mut self.work;
-        let _finished_or_not = timeout(FINISH_WITHIN, async { while work.next().await.is_some() {} }).await;
+        let finish = async {
+            while let Some(finished) = self.work.next().await {
+                self.finish_ready(Some(finished)).await?;
+            }
+            Ok::<(), Unreachable>(())
+        };
+        let _finished_or_not = timeout(FINISH_WITHIN, finish).await;
         let _unheard = self.outgoing.send(ToClient::Goodbye(true)).await;
     }
 }
@@ -241,7 +290,7 @@ impl Connection {
 /// Nothing is decoded further before the greeting was found right.
 async fn greet<S>(service: &Service, outgoing: &Outgoing, incoming: &mut S) -> Result<(), End>
 where
-    S: Stream<Item = Result<proto::ClientMessage, Status>> + Send + Unpin,
+    S: Stream<Item = Incoming> + Send + Unpin,
 {
     let first = match timeout(GREETING_WITHIN, incoming.next()).await {
         Ok(Some(Ok(message))) => message.message,

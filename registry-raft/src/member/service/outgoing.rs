@@ -30,6 +30,21 @@ impl Outgoing {
         self.push(Ok(proto::MemberMessage { message: Some(message) })).await
     }
 
+    /// Sends these answers; nothing is left of them. They are queued at once where there is room, so that the transport
+    /// finds them together and writes them together.
+    pub(super) async fn answer_all(&self, answers: &mut Vec<proto::Answer>) -> Result<(), Unreachable> {
+        let messages = answers.drain(..).map(|answer| proto::MemberMessage { message: Some(Message::Answer(answer)) });
+        match self.0.try_reserve_many(messages.len()) {
+            Ok(room) => room.zip(messages).for_each(|(place, message)| place.send(Ok(message))),
+            Err(_full_or_closed) => {
+                for message in messages {
+                    self.push(Ok(message)).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The last word: the stream ends with this status.
     pub(super) async fn fail(&self, status: Status) {
         let _unheard = self.push(Err(status)).await;
@@ -40,7 +55,7 @@ impl Outgoing {
     }
 
     pub(super) async fn refuse(&self, id: u64, failed: Failed) -> Result<(), Unreachable> {
-        self.answer(id, proto::answer::Answer::Refused(refusal(failed))).await
+        self.answer(id, refused(failed)).await
     }
 
     /// Waits until nobody takes from the other end any more.
@@ -56,8 +71,13 @@ impl Outgoing {
     }
 }
 
+/// The answer that says so.
+pub(super) fn refused(failed: Failed) -> proto::answer::Answer {
+    proto::answer::Answer::Refused(refusal(failed))
+}
+
 /// Every failure inside the member is a refusal on the wire.
-pub(super) fn refusal(failed: Failed) -> proto::Refusal {
+fn refusal(failed: Failed) -> proto::Refusal {
     match failed {
         Failed::Refused(refusal) => refusal,
         Failed::NotSent(message) => {

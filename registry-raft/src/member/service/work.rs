@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::{AbortHandle, Abortable, BoxFuture};
 
-use super::outgoing::{Outgoing, Unreachable};
+use super::outgoing::{Outgoing, Unreachable, refused};
 use super::{Service, deadline_of};
 use crate::boundary::Failed;
 use crate::member::watches::Subscription;
@@ -28,6 +28,9 @@ pub(super) struct Finished {
 
 /// What a request leaves behind.
 pub(super) enum Yield {
+    /// An answer that is still to be sent: together with those of other requests that are over.
+    Answer(Answer),
+    /// All that there was to say was sent.
     Answered,
     /// It was withdrawn.
     Withdrawn,
@@ -51,7 +54,7 @@ pub(super) fn begin(
     if !is_withdrawable(&request) {
         let work = async move {
             let answered = service.answer(request, deadline).await;
-            Finished { id, place, result: reply(&outgoing, id, answered).await }
+            Finished { id, place, result: Ok(Yield::of(answered)) }
         };
         return (Box::pin(work), None);
     }
@@ -78,7 +81,7 @@ async fn serve(
                 }
                 Ok(Yield::Answered)
             }
-            Err(failed) => outgoing.refuse(id, failed).await.map(|()| Yield::Answered),
+            Err(failed) => Ok(Yield::Answer(refused(failed))),
         },
         Request::Subscribe(subscribe) => match service.subscribe(subscribe, deadline).await {
             Ok(subscription) => {
@@ -86,21 +89,16 @@ async fn serve(
                 outgoing.answer(id, Answer::Subscribed(proto::Subscribed { revision })).await?;
                 Ok(Yield::Subscribed(Box::new(subscription)))
             }
-            Err(failed) => outgoing.refuse(id, failed).await.map(|()| Yield::Answered),
+            Err(failed) => Ok(Yield::Answer(refused(failed))),
         },
-        other => {
-            let answered = service.answer(other, deadline).await;
-            reply(outgoing, id, answered).await
-        }
+        other => Ok(Yield::of(service.answer(other, deadline).await)),
     }
 }
 
-async fn reply(outgoing: &Outgoing, id: u64, answered: Result<Answer, Failed>) -> Result<Yield, Unreachable> {
-    match answered {
-        Ok(answer) => outgoing.answer(id, answer).await?,
-        Err(failed) => outgoing.refuse(id, failed).await?,
+impl Yield {
+    fn of(answered: Result<Answer, Failed>) -> Self {
+        Self::Answer(answered.unwrap_or_else(refused))
     }
-    Ok(Yield::Answered)
 }
 
 /// Whether the client may take it back: a proposal may be in the log already.
