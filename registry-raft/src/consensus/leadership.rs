@@ -71,22 +71,24 @@ fn current(shared: &Shared, applied_term: u64, fatal: Option<String>) -> Leaders
 }
 
 /// Turns a failure of the core into a reason to stop, and stops the core for every other reason.
+///
+/// The end of the core is the end of what it says of its role: its full metrics change with every entry, and would wake
+/// this task as often.
 pub(crate) async fn watch_core(shared: Arc<Shared>) {
-    let mut metrics = shared.core.metrics();
+    let mut role = shared.core.server_metrics();
     let mut fatal = shared.fatal.subscribe();
     loop {
-        let stopped = metrics.borrow_watched().running_state.clone().err();
-        if let Some(error) = stopped {
-            shared.fail(format!("consensus stopped: {error}"));
-        }
         if fatal.borrow_and_update().is_some() {
             // The core cannot fail to stop in a way that matters here: it takes nothing any more.
             drop(shared.core.shutdown().await);
             return;
         }
         tokio::select! {
-            changed = metrics.changed() => if changed.is_err() {
-                shared.fail("consensus stopped");
+            changed = role.changed() => if changed.is_err() {
+                shared.fail(match shared.metrics().running_state {
+                    Err(error) => format!("consensus stopped: {error}"),
+                    Ok(()) => "consensus stopped".to_owned(),
+                });
             },
             changed = fatal.changed() => if changed.is_err() { return },
         }
