@@ -50,6 +50,11 @@ impl Group {
         self.known.subscribe()
     }
 
+    /// Looks at what is known now; `look` must be quick.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
+        look(&self.known.borrow())
+    }
+
     /// The cluster; empty when not known.
     pub(crate) fn cluster(&self) -> String {
         self.known.borrow().cluster.clone()

@@ -65,6 +65,9 @@ impl Link {
     ///
     /// One line that says who could not be reached, and why.
     pub(crate) async fn connected(&self, deadline: Instant) -> Result<Arc<Connection>, String> {
+        if let Some(connection) = self.up() {
+            return Ok(connection);
+        }
         let mut states = self.shared.state.subscribe();
         loop {
             match &*states.borrow_and_update() {
@@ -78,6 +81,15 @@ impl Link {
                 let Target { id, address } = &self.target;
                 return Err(format!("member {id} at {address}: not connected in time"));
             }
+        }
+    }
+}
+
+impl Link {
+    fn up(&self) -> Option<Arc<Connection>> {
+        match &*self.shared.state.borrow() {
+            State::Up(connection) if connection.end_reason().is_none() => Some(Arc::clone(connection)),
+            State::Idle | State::Dialling | State::Up(_) | State::Down { .. } => None,
         }
     }
 }

@@ -40,6 +40,13 @@ pub(crate) struct Answered {
     pub(crate) sent_before: bool,
 }
 
+/// What was believed of the leader when a member was chosen.
+#[derive(Clone, Copy, Debug)]
+struct Belief {
+    term: u64,
+    in_somebody: bool,
+}
+
 impl Router {
     /// Starts routing; the router's task ends when it is dropped. `connection` is told how the client stands.
     pub(crate) fn start(
@@ -109,7 +116,7 @@ impl Router {
                 continue;
             };
             asked.push(target.id);
-            let failed = match self.ask_leader(&target, request.clone(), &before, deadline).await {
+            let failed = match self.ask_leader(&target, request.clone(), before, deadline).await {
                 Ok(answer) => return Ok(Answered { answer, sent_before: attempts.maybe_applied() }),
                 Err(failed) => failed,
             };
@@ -128,17 +135,29 @@ impl Router {
         }
     }
 
-    /// The believed leader, or else whoever was not asked in this round; with what was known when it was chosen.
-    fn next_leader(&self, asked: &[u64]) -> Option<(Target, Known)> {
-        let known = self.group.watch().borrow().clone();
-        let targets = self.group.targets();
-        if let Some(leader) = known.leader.as_ref().filter(|leader| !asked.contains(&leader.id)) {
-            return Some((dialled(leader, &targets), known));
+    /// The believed leader, or else whoever was not asked in this round; with what was believed when it was chosen.
+    fn next_leader(&self, asked: &[u64]) -> Option<(Target, Belief)> {
+        let (leader, before) = self.group.look(|known| {
+            let leader = known.leader.as_ref().filter(|leader| !asked.contains(&leader.id));
+            (leader.cloned(), Belief { term: known.term, in_somebody: known.leader.is_some() })
+        });
+        if let Some(leader) = leader {
+            return Some((self.dialled(&leader), before));
         }
         // One member asked after another would all go to the same one first; each client begins somewhere else.
+        let targets = self.group.targets();
         let unasked: Vec<_> = targets.into_iter().filter(|target| !asked.contains(&target.id)).collect();
         let chosen = unasked.get(rand::random_range(0..unasked.len().max(1))).cloned()?;
-        Some((chosen, known))
+        Some((chosen, before))
+    }
+
+    /// Where the leader is dialled: where it says itself, or where the members are known to be.
+    fn dialled(&self, leader: &LeaderView) -> Target {
+        let named = Target { id: leader.id, address: leader.address.clone() };
+        if !named.address.is_empty() {
+            return named;
+        }
+        self.group.targets().into_iter().find(|target| target.id == leader.id).unwrap_or(named)
     }
 
     /// Asks one member as leader, and gives up as soon as another one is known to lead.
@@ -146,13 +165,13 @@ impl Router {
         &self,
         target: &Target,
         request: Request,
-        before: &Known,
+        before: Belief,
         deadline: Instant,
     ) -> Result<Answer, Failed> {
         let mut known = self.group.watch();
         let superseded = known.wait_for(|known| {
             let other = known.leader.as_ref().is_some_and(|leader| leader.id != target.id);
-            other && (known.term > before.term || before.leader.is_none())
+            other && (known.term > before.term || !before.in_somebody)
         });
         let boundary = self.boundary(target);
         tokio::select! {
@@ -228,10 +247,10 @@ impl Router {
     /// Another member than the home one: the leader, or any.
     fn elsewhere(&self) -> Option<Arc<dyn Boundary>> {
         let home = self.home.borrow().as_ref().map(|home| home.id);
-        let targets = self.group.targets();
         if let Some(leader) = self.group.leader().filter(|leader| Some(leader.id) != home) {
-            return Some(self.boundary(&dialled(&leader, &targets)));
+            return Some(self.boundary(&self.dialled(&leader)));
         }
+        let targets = self.group.targets();
         let others: Vec<_> = targets.into_iter().filter(|target| Some(target.id) != home).collect();
         others.get(rand::random_range(0..others.len().max(1))).map(|target| self.boundary(target))
     }
@@ -292,15 +311,6 @@ impl Attached {
     pub(crate) fn credit(&self, events: u64) {
         self.source.credit(events);
     }
-}
-
-/// Where the leader is dialled: where it says itself, or where the members are known to be.
-fn dialled(leader: &LeaderView, targets: &[Target]) -> Target {
-    let named = Target { id: leader.id, address: leader.address.clone() };
-    if !named.address.is_empty() {
-        return named;
-    }
-    targets.iter().find(|target| target.id == leader.id).cloned().unwrap_or(named)
 }
 
 /// How long one attempt to attach a subscription may take.
