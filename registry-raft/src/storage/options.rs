@@ -49,7 +49,7 @@ pub(crate) struct StorageOptions {
     pub(crate) allocation_bytes: u32,
     /// Purged segments that are kept to be written again. Default 2.
     pub(crate) spare_segments: usize,
-    /// Recent records kept in memory, in bytes; records not yet written come on top. Default 32 MiB.
+    /// Recent records kept in memory, in bytes; records not yet written come on top. Default 8 MiB.
     pub(crate) cache_bytes: usize,
     /// Records accepted and not yet on disk, in bytes, before `append` makes its caller wait. Default 64 MiB.
     pub(crate) pending_bytes: usize,
@@ -70,7 +70,7 @@ impl Default for StorageOptions {
             segment_bytes: 64 << 20,
             allocation_bytes: 1 << 20,
             spare_segments: 2,
-            cache_bytes: 32 << 20,
+            cache_bytes: 8 << 20,
             pending_bytes: 64 << 20,
             stall_limit: Duration::from_secs(30),
             writer: Writer::Thread,
