@@ -1,9 +1,11 @@
 //! What is counted, under which names. The table in `docs/operations.md` lists them.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::time::MissedTickBehavior;
 
 /// The metrics of one member, looked up once. Several members of one process differ by the label `member`.
 pub(crate) struct Meters {
@@ -66,6 +68,20 @@ impl Meters {
 impl std::fmt::Debug for Meters {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Meters").finish_non_exhaustive()
+    }
+}
+
+/// Samples of histograms wait in memory until they are counted: this often, whether somebody asks for them or not.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Counts what was sampled, until it is dropped.
+pub(crate) async fn keep_up() {
+    let Some(handle) = install() else { return };
+    let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        handle.run_upkeep();
     }
 }
 

@@ -135,6 +135,7 @@ impl Parts {
         tasks.spawn(stop.clone().run_until_cancelled_owned(batcher.run()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(asker.run()));
         tasks.spawn(stop.clone().run_until_cancelled_owned(keeper.run()));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(metrics::keep_up()));
         tasks.spawn(Arc::clone(&service.sessions).run(stop.clone()));
         let (failed, failure) = watch::channel(None);
         tasks.spawn(stop.clone().run_until_cancelled_owned(watch_over(
