@@ -92,25 +92,26 @@ pub(super) fn frame_length(body: &Body) -> usize {
 
 /// Appends the frame of `body` to `buffer`.
 pub(super) fn encode(buffer: &mut Vec<u8>, at: At, durable: u32, body: &Body) {
-    let length = frame_length(body);
-    let mut frame = Vec::with_capacity(length);
-    frame.put_u32_le(0);
-    frame.put_u32_le(0);
-    frame.put_u64_le(at.segment);
-    frame.put_u32_le(durable);
-    frame.put_u8(kind(body));
-    frame.put_bytes(0, 3);
-    put_body(&mut frame, body);
-    let body_length = u32::try_from(frame.len().saturating_sub(FRAME_HEADER)).unwrap_or(u32::MAX);
-    frame.resize(length, 0);
-    if let Some(field) = frame.get_mut(4..8) {
-        field.copy_from_slice(&body_length.to_le_bytes());
+    let start = buffer.len();
+    let end = start.saturating_add(frame_length(body));
+    buffer.put_u32_le(0);
+    buffer.put_u32_le(0);
+    buffer.put_u64_le(at.segment);
+    buffer.put_u32_le(durable);
+    buffer.put_u8(kind(body));
+    buffer.put_bytes(0, 3);
+    put_body(buffer, body);
+    let body_length = buffer.len().saturating_sub(start).saturating_sub(FRAME_HEADER);
+    buffer.resize(end, 0);
+    let frame = buffer.get_mut(start..).unwrap_or_default();
+    put_field(frame, 4, u32::try_from(body_length).unwrap_or(u32::MAX));
+    put_field(frame, 0, checksum(at.offset, frame.get(4..).unwrap_or_default()));
+}
+
+fn put_field(frame: &mut [u8], at: usize, value: u32) {
+    if let Some(field) = frame.get_mut(at..at.saturating_add(4)) {
+        field.copy_from_slice(&value.to_le_bytes());
     }
-    let checksum = checksum(at.offset, frame.get(4..).unwrap_or_default());
-    if let Some(field) = frame.get_mut(0..4) {
-        field.copy_from_slice(&checksum.to_le_bytes());
-    }
-    buffer.extend_from_slice(&frame);
 }
 
 /// Reads the frame that `bytes` begin with. Never allocates more than `bytes` hold.
