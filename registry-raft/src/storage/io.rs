@@ -5,6 +5,8 @@ mod real;
 
 use std::{fmt, io, sync::Arc};
 
+use metrics::counter;
+
 use super::{Result, StorageError};
 
 pub(super) use self::{
@@ -107,6 +109,7 @@ impl NamedFile {
     }
 
     pub(super) fn sync(&self) -> Result<()> {
+        counter!("registry_raft_fsyncs_total").increment(1);
         self.file.sync_data().map_err(|error| StorageError::io("flushing", &self.name, error))
     }
 
@@ -131,5 +134,6 @@ pub(super) fn list(io: &dyn LogIo) -> Result<Vec<String>> {
 }
 
 pub(super) fn sync_dir(io: &dyn LogIo) -> Result<()> {
+    counter!("registry_raft_fsyncs_total").increment(1);
     io.sync_dir().map_err(|error| StorageError::io("flushing", "the data directory", error))
 }
