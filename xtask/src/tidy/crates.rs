@@ -10,7 +10,7 @@ use crate::command::cargo;
 /// The contract names no backend and no wire library.
 const WIRE_LIBRARIES: [&str; 6] = ["tonic", "prost", "openraft", "etcd-client", "zookeeper-client", "axum"];
 /// The only packages that may name several backends.
-const COMPOSITION_ROOTS: [&str; 2] = ["registry-cli", "scheduler"];
+const COMPOSITION_ROOTS: [&str; 3] = ["registry-bench", "registry-cli", "scheduler"];
 
 #[derive(Deserialize)]
 struct Metadata {

@@ -1,0 +1,178 @@
+//! Runs the cases: every repeat of a case on one system after the other, so that what disturbs one disturbs all.
+
+use std::fs;
+use std::path::{Path as FilePath, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+use crate::cluster::{Cluster, Containers, Description, Fleet, Kind, free_ports};
+use crate::load::{Scene, Span};
+use crate::report::{self, Header};
+use crate::row::{Figures, Row};
+use crate::usage::{FOREIGN_SHARE_MAX, load_average, machine};
+use crate::workload::{Case, Depth, NAMES, Path};
+use crate::{Outcome, line, say};
+
+/// Members of every cluster.
+const MEMBERS: usize = 3;
+/// Why some cases have no figures of the peers.
+const OF_MEMBERS: &str = "not run: needs servers with settings of their own, which are started for ours only";
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The systems to compare with: JSON, as `cargo xtask bench` writes it.
+    #[arg(long)]
+    peers: Option<PathBuf>,
+    /// Where everything is kept that is measured; it is emptied.
+    #[arg(long)]
+    data: PathBuf,
+    /// Where the rows and the plots are written.
+    #[arg(long)]
+    out: PathBuf,
+    /// Only these workloads.
+    #[arg(long, value_delimiter = ',', ignore_case = true, value_parser = PossibleValuesParser::new(NAMES))]
+    only: Vec<String>,
+    /// Short runs of the cases that tell most, once each.
+    #[arg(long)]
+    quick: bool,
+    /// How often each case is run on each system.
+    #[arg(long, default_value_t = 3)]
+    repeats: usize,
+}
+
+impl Options {
+    fn repeats(&self, case: Case, kind: Kind) -> usize {
+        let once = self.quick || (case.is_heavy() && kind != Kind::Raft);
+        if once || matches!(case, Case::Calm { .. }) { 1 } else { self.repeats.max(1) }
+    }
+
+    fn span(&self) -> Span {
+        let milliseconds = if self.quick { (300, 1000) } else { (1000, 4000) };
+        Span { warm_up: Duration::from_millis(milliseconds.0), measured: Duration::from_millis(milliseconds.1) }
+    }
+
+    fn cases(&self) -> Vec<Case> {
+        let wanted = |case: &Case| self.only.iter().any(|name| name.eq_ignore_ascii_case(case.workload()));
+        let depth = if self.quick { Depth::Quick } else { Depth::Full };
+        let cases = Case::all(depth).into_iter();
+        cases.filter(|case| self.only.is_empty() || wanted(case)).collect()
+    }
+}
+
+pub(crate) async fn run(options: &Options) -> Outcome<()> {
+    empty(&options.data)?;
+    fs::create_dir_all(&options.out).map_err(|error| format!("{}: {error}", options.out.display()))?;
+    let mut clusters = clusters(options).await?;
+    let systems = clusters.iter().map(|cluster| format!("{} {}", cluster.name(), cluster.version())).collect();
+    let mut header = Header { machine: machine(), systems, load: vec![load_average()], quick: options.quick };
+    say(&header.to_string());
+    let (start, mut rows, mut last) = (Instant::now(), Vec::new(), "");
+    for case in options.cases() {
+        if case.workload() != last && !options.quick && !case.is_of_machine() {
+            for cluster in &mut clusters {
+                renew(cluster).await;
+            }
+        }
+        last = case.workload();
+        say(&format!("{:>5.0} s  {} {case}", start.elapsed().as_secs_f64(), case.workload()));
+        let begun = rows.len();
+        repeat(options, case, &mut clusters, &mut rows).await;
+        report::fill_ratios(rows.get_mut(begun..).unwrap_or_default());
+        // What was measured is there also when a later case is broken off.
+        report::write_rows(&options.out, &rows)?;
+    }
+    header.load.push(load_average());
+    say(&format!("{:>5.0} s  done", start.elapsed().as_secs_f64()));
+    for cluster in &mut clusters {
+        cluster.clear().await?;
+    }
+    let _ = fs::remove_dir_all(&options.data);
+    report::print_all(&header, &rows, &options.out)
+}
+
+/// Ours, running, and the peers.
+async fn clusters(options: &Options) -> Outcome<Vec<Cluster>> {
+    let mut ours = Cluster::Fleet(Fleet::new(&options.data.join("members"), free_ports(MEMBERS)?, ""));
+    ours.renew().await?;
+    let mut clusters = vec![ours];
+    if let Some(path) = &options.peers {
+        let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let peers: Vec<Description> = serde_json::from_slice(&text).map_err(line)?;
+        for peer in peers {
+            clusters.push(Cluster::Containers(Containers::attach(peer).await?));
+        }
+    }
+    Ok(clusters)
+}
+
+/// Servers that do not come back show in the rows that follow; the run goes on.
+async fn renew(cluster: &mut Cluster) {
+    if let Err(error) = cluster.renew().await {
+        say(&format!("         {error}"));
+    }
+}
+
+fn empty(directory: &FilePath) -> Outcome<()> {
+    // What is not there need not be removed; everything else shows when it is created.
+    let _ = fs::remove_dir_all(directory);
+    fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))
+}
+
+/// Runs a case on every system, and all of that again.
+async fn repeat(options: &Options, case: Case, clusters: &mut [Cluster], rows: &mut Vec<Row>) {
+    for repeat in 1..=options.repeats(case, Kind::Raft) {
+        for index in 0..clusters.len() {
+            let others: Vec<u32> = others(clusters, index);
+            let Some(cluster) = clusters.get_mut(index) else { continue };
+            if repeat > options.repeats(case, cluster.kind()) || (case.is_of_machine() && index > 0) {
+                continue;
+            }
+            let kind = cluster.kind();
+            let raw = case.has_raw() && kind != Kind::Raft;
+            for path in [Path::Registry, Path::Raw].into_iter().take(1 + usize::from(raw)) {
+                let (span, directory) = (options.span(), options.data.as_path());
+                let mut scene = Scene { cluster: &mut *cluster, others: &others, span, directory };
+                let measured = run_once(case, &mut scene, path).await;
+                let row = row(options, case, cluster, path, repeat, measured);
+                say(&format!("         {}", report::summary(&row)));
+                if row.error.as_ref().is_some_and(|error| error != OF_MEMBERS) {
+                    // Whatever failed may have left servers behind that do not serve.
+                    renew(cluster).await;
+                }
+                rows.push(row);
+            }
+        }
+    }
+}
+
+async fn run_once(case: Case, scene: &mut Scene<'_>, path: Path) -> Outcome<Figures> {
+    if case.is_of_members() && scene.cluster.kind() != Kind::Raft {
+        return Err(OF_MEMBERS.to_owned());
+    }
+    if case.needs_fresh() {
+        scene.cluster.renew().await?;
+    }
+    case.run(scene, path).await
+}
+
+fn others(clusters: &[Cluster], index: usize) -> Vec<u32> {
+    let others = clusters.iter().enumerate().filter(|(other, _)| *other != index);
+    others.flat_map(|(_, cluster)| cluster.processes()).collect()
+}
+
+fn row(options: &Options, case: Case, cluster: &Cluster, path: Path, repeat: usize, measured: Outcome<Figures>) -> Row {
+    let (figures, error) = match measured {
+        Ok(figures) => (figures, None),
+        Err(error) => (Figures::default(), Some(error)),
+    };
+    let (system, version) = match (case.is_of_machine(), path) {
+        (true, _) => ("machine".to_owned(), String::new()),
+        (false, Path::Registry) => (cluster.name().to_owned(), cluster.version().to_owned()),
+        (false, Path::Raw) => (format!("{} (raw client)", cluster.name()), cluster.version().to_owned()),
+    };
+    let disturbed = figures.foreign_cpu.is_some_and(|share| share > FOREIGN_SHARE_MAX);
+    let (workload, parameters, quick) = (case.workload(), case.to_string(), options.quick);
+    Row { workload, system, version, parameters, repeat, figures, ratio: None, quick, disturbed, error }
+}
