@@ -1,51 +1,62 @@
-//! `cargo xtask bench`: figures of three members, and of idle sessions on every backend, on this machine.
+//! `cargo xtask bench`: starts the servers to compare with, and the program that measures.
 
-mod idle;
+use std::fs;
 
 use clap::{Args, ValueEnum};
 
-use crate::command::{Outcome, cargo, run, say};
+use crate::command::{Outcome, cargo, root, run, target_dir};
+use crate::servers::{Servers, Software};
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Only these rows.
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<Row>,
+    /// Only these workloads: W1 to W16, calm. `docs/performance.md` says what they are.
+    #[arg(long)]
+    only: Option<String>,
+    /// Short runs of the cases that tell most, once each: a look in less than five minutes, not a judgement.
+    #[arg(long)]
+    quick: bool,
+    /// The systems to compare with; they run in containers.
+    #[arg(long, value_delimiter = ',', default_values_t = [Peer::Zookeeper, Peer::Etcd], value_enum)]
+    peers: Vec<Peer>,
+    /// How often each case is run on each system.
+    #[arg(long, default_value_t = 3)]
+    repeats: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum Row {
-    /// Puts by 1, 16, 64 and 256 callers.
-    Put,
-    /// From kill -9 of the leader to the next successful put, 20 times.
-    Failover,
-    /// Memory of a member, idle and with 100 000 keys.
-    Memory,
-    /// Ten minutes of full load without an election.
-    Calm,
-    /// Requests that the servers of each backend take for 100 idle sessions (starts ZooKeeper and etcd in containers).
-    Idle,
+enum Peer {
+    /// Nobody: the figures of the members alone.
+    None,
+    /// Three servers of ZooKeeper.
+    Zookeeper,
+    /// Three servers of etcd.
+    Etcd,
 }
 
 pub(crate) fn measure(options: &Options) -> Outcome {
-    say(&format!("load average before: {}", load_average()));
-    for row in Row::value_variants().iter().filter(|row| options.only.is_empty() || options.only.contains(row)) {
-        match row {
-            Row::Put | Row::Failover | Row::Memory | Row::Calm => of_members(*row)?,
-            Row::Idle => idle::measure()?,
+    run("build", &mut cargo(["build", "--locked", "--release", "--package", "registry-bench"]))?;
+    let mut peers = Vec::new();
+    for peer in &options.peers {
+        match peer {
+            Peer::None => {}
+            Peer::Zookeeper => peers.push(Servers::start_on_host(Software::ZooKeeper)?),
+            Peer::Etcd => peers.push(Servers::start_on_host(Software::Etcd)?),
         }
     }
-    Ok(())
-}
-
-/// A row of the example `figures`: three durable members, built for release.
-fn of_members(row: Row) -> Outcome {
-    let name = format!("{row:?}").to_lowercase();
-    let figures =
-        ["run", "--quiet", "--locked", "--release", "--package", "registry-raft", "--example", "figures", "--"];
-    run(&name, cargo(figures).arg(&name))
-}
-
-fn load_average() -> String {
-    std::fs::read_to_string("/proc/loadavg").map_or_else(|_unknown| "unknown".to_owned(), |text| text.trim().to_owned())
+    let out = root().join(target_dir()).join("bench");
+    fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
+    let described = out.join("peers.json");
+    let descriptions: Vec<_> = peers.iter().map(Servers::description).collect();
+    let text = serde_json::to_string_pretty(&descriptions).map_err(|error| error.to_string())?;
+    fs::write(&described, text).map_err(|error| format!("{}: {error}", described.display()))?;
+    let mut command = std::process::Command::new(root().join(target_dir()).join("release/registry-bench"));
+    command.arg("drive").arg("--peers").arg(described).arg("--data").arg(out.join("data")).arg("--out").arg(out);
+    command.arg("--repeats").arg(options.repeats.to_string());
+    if options.quick {
+        command.arg("--quick");
+    }
+    if let Some(only) = &options.only {
+        command.arg("--only").arg(only);
+    }
+    run("bench", &mut command)
 }

@@ -28,7 +28,7 @@ enum Task {
     Test,
     /// A whole scheduler as separate processes, on any backend: a master and a worker are killed, the work is done exactly once.
     Demo(demo::Options),
-    /// Figures of three durable members on this machine: throughput, failover, memory, calm under load.
+    /// Measures three durable members beside three servers of ZooKeeper and of etcd: throughput, latency, cost, failover.
     Bench(bench::Options),
     /// Checks what no compiler checks: sizes, names, sleeps in tests, who depends on whom.
     Tidy,

@@ -1,5 +1,6 @@
 //! Servers of ZooKeeper or etcd in containers, for the demo and the bench: three members, removed whatever happens.
 
+mod place;
 mod software;
 
 use std::io::{Read as _, Write as _};
@@ -8,9 +9,12 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use crate::command::{pause, say};
 use crate::images;
 
+use place::Place;
 pub(crate) use software::Software;
 
 /// How many members; three survive the death of one.
@@ -33,13 +37,42 @@ pub(crate) struct Servers {
     software: Software,
     /// Names the network, and labels the containers.
     run: String,
-    addresses: Vec<String>,
+    members: Vec<Member>,
     sweeper: Child,
 }
 
+/// One server, and how it is started again.
+#[derive(Debug, Serialize)]
+struct Member {
+    /// The name of the container.
+    name: String,
+    /// `host:port`.
+    address: String,
+    /// The arguments of `docker` that start it.
+    run: Vec<String>,
+}
+
+/// What somebody else needs to connect to servers, to kill them and to start them again.
+#[derive(Debug, Serialize)]
+pub(crate) struct Description<'a> {
+    name: &'a str,
+    version: &'a str,
+    section: String,
+    members: &'a [Member],
+}
+
 impl Servers {
-    /// Starts the members, and waits until each serves.
+    /// Starts the members on a network of their own, and waits until each serves.
     pub(crate) fn start(software: Software) -> Result<Self, String> {
+        Self::start_at(software, &software.places(MEMBERS))
+    }
+
+    /// Starts them on the network of this machine, so that no bridge is between them and their clients.
+    pub(crate) fn start_on_host(software: Software) -> Result<Self, String> {
+        Self::start_at(software, &Place::on_host(MEMBERS)?)
+    }
+
+    fn start_at(software: Software, places: &[Place]) -> Result<Self, String> {
         images::build_servers(images::Release::Trixie)?;
         let run = format!("registry-{}-{}", software.name(), std::process::id());
         let sweeper = Command::new("sh")
@@ -48,11 +81,11 @@ impl Servers {
             .process_group(0)
             .spawn()
             .map_err(|error| format!("cannot start the process that removes the containers: {error}"))?;
-        let mut servers = Self { software, run, addresses: Vec::new(), sweeper };
+        let mut servers = Self { software, run, members: Vec::new(), sweeper };
         let start = Instant::now();
         docker(["network", "create", &servers.run])?;
-        for number in 1..=MEMBERS {
-            servers.start_member(number)?;
+        for index in 0..places.len() {
+            servers.start_member(index, places)?;
         }
         servers.wait_until_all_serve(start + START_PATIENCE)?;
         say(&format!("{MEMBERS} members of {} serve after {:.1} s", software.name(), start.elapsed().as_secs_f64()));
@@ -64,40 +97,37 @@ impl Servers {
         self.software.name()
     }
 
-    /// `host:port` of each member.
-    pub(crate) fn addresses(&self) -> &[String] {
-        &self.addresses
-    }
-
     /// The section of the configuration that connects to them.
     pub(crate) fn section(&self) -> String {
-        self.software.section(&self.addresses)
+        let addresses: Vec<_> = self.members.iter().map(|member| member.address.clone()).collect();
+        self.software.section(&addresses)
     }
 
-    fn start_member(&mut self, number: usize) -> Result<(), String> {
-        let (name, host) = (format!("{}-{number}", self.run), Software::host(number));
-        let port = self.software.client_port();
-        let publish = format!("127.0.0.1::{port}");
-        let mut arguments: Vec<String> = ["run", "--detach", "--label", &self.run, "--name", &name]
-            .into_iter()
-            .chain(["--network", &self.run, "--network-alias", &host, "--publish", &publish])
-            .map(str::to_owned)
-            .collect();
-        arguments.extend(self.software.container(number, MEMBERS));
-        docker(arguments.iter().map(String::as_str))?;
-        let published = docker(["port", &name, &format!("{port}/tcp")])
-            .map_err(|error| format!("{error}; its log ends with:\n{}", log_end(&name)))?;
-        let address = published.lines().next().ok_or_else(|| format!("{name} publishes no port"))?;
-        self.addresses.push(address.to_owned());
+    pub(crate) fn description(&self) -> Description<'_> {
+        let (name, version) = (self.name(), self.software.version());
+        Description { name, version, section: self.section(), members: &self.members }
+    }
+
+    fn start_member(&mut self, index: usize, places: &[Place]) -> Result<(), String> {
+        let place = places.get(index).ok_or("no such member")?;
+        let name = format!("{}-{}", self.run, index + 1);
+        let mut run: Vec<String> = ["run", "--detach", "--label", &self.run, "--name", &name].map(str::to_owned).into();
+        run.extend(place.network(&self.run));
+        run.extend(self.software.container(index, places));
+        docker(run.iter().map(String::as_str))?;
+        let address = match place.address() {
+            Some(address) => address,
+            None => published(&name, place)?,
+        };
+        self.members.push(Member { name, address, run });
         Ok(())
     }
 
     fn wait_until_all_serve(&self, deadline: Instant) -> Result<(), String> {
-        for (index, address) in self.addresses.iter().enumerate() {
+        for Member { name, address, .. } in &self.members {
             while !self.software.serves(address) {
                 if Instant::now() >= deadline {
-                    let name = format!("{}-{}", self.run, index + 1);
-                    return Err(format!("{name} does not serve within {START_PATIENCE:?}:\n{}", log_end(&name)));
+                    return Err(format!("{name} does not serve within {START_PATIENCE:?}:\n{}", log_end(name)));
                 }
                 pause(LOOK_INTERVAL);
             }
@@ -113,6 +143,13 @@ impl Drop for Servers {
             say(&format!("the containers labelled {} may still be there: {error}", self.run));
         }
     }
+}
+
+/// The address on this machine that leads to a container on a network of its own.
+fn published(name: &str, place: &Place) -> Result<String, String> {
+    let published = docker(["port", name, &format!("{}/tcp", place.client)])
+        .map_err(|error| format!("{error}; its log ends with:\n{}", log_end(name)))?;
+    published.lines().next().map(str::to_owned).ok_or_else(|| format!("{name} publishes no port"))
 }
 
 /// The last lines of a container's log, which servers write to both outputs.

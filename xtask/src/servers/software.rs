@@ -1,6 +1,7 @@
 //! What differs between the servers: images, arguments, how to ask whether they serve.
 
 use super::ask;
+use super::place::Place;
 
 /// Which servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,49 +26,37 @@ impl Software {
         }
     }
 
-    pub(super) fn client_port(self) -> u16 {
-        match self {
-            Self::ZooKeeper => 2181,
-            Self::Etcd => 2379,
-        }
+    pub(crate) fn version(self) -> &'static str {
+        self.image().rsplit_once(':').map_or("", |(_, version)| version)
     }
 
-    /// The name of a member among the others.
-    pub(super) fn host(number: usize) -> String {
-        format!("member-{number}")
+    /// The usual ports, on a network of their own.
+    pub(super) fn places(self, members: usize) -> Vec<Place> {
+        let [client, peer, election] = match self {
+            Self::ZooKeeper => [2181, 2888, 3888],
+            Self::Etcd => [2379, 2380, 2380],
+        };
+        (1..=members).map(|number| Place { host: format!("member-{number}"), client, peer, election }).collect()
     }
 
-    /// The end of a `docker run`: environment, image and command of one member, with the defaults of the servers where
-    /// nothing else is said.
-    pub(super) fn container(self, number: usize, members: usize) -> Vec<String> {
-        let image = self.image().to_owned();
+    /// The end of a `docker run`: volume, environment, image and command of one member, with the defaults of the servers
+    /// where nothing else is said.
+    pub(super) fn container(self, index: usize, places: &[Place]) -> Vec<String> {
+        // Beside the layers of the image, whose file system may be slow.
+        let mut arguments: Vec<String> = ["--volume", "/data"].map(str::to_owned).into();
         match self {
             Self::ZooKeeper => {
-                let server = |member| format!("server.{member}={}:2888:3888;2181", Self::host(member));
-                let servers: Vec<_> = (1..=members).map(server).collect();
-                let id = format!("ZOO_MY_ID={number}");
-                // Every session is a connection of its own, and to a container all come from one address.
-                let connections = "ZOO_MAX_CLIENT_CNXNS=0".to_owned();
-                let environment = [id, format!("ZOO_SERVERS={}", servers.join(" ")), connections];
-                let environment = environment.into_iter().flat_map(|variable| ["--env".to_owned(), variable]);
-                environment.chain([image]).collect()
+                for variable in zookeeper(index, places) {
+                    arguments.extend(["--env".to_owned(), variable]);
+                }
+                arguments.push(self.image().to_owned());
             }
             Self::Etcd => {
-                let peer = |member| format!("http://{}:2380", Self::host(member));
-                let cluster: Vec<_> =
-                    (1..=members).map(|member| format!("{}={}", Self::host(member), peer(member))).collect();
-                let flags = [
-                    ("name", Self::host(number)),
-                    ("listen-client-urls", "http://0.0.0.0:2379".to_owned()),
-                    ("advertise-client-urls", format!("http://{}:2379", Self::host(number))),
-                    ("listen-peer-urls", "http://0.0.0.0:2380".to_owned()),
-                    ("initial-advertise-peer-urls", peer(number)),
-                    ("initial-cluster", cluster.join(",")),
-                ];
-                let flags = flags.into_iter().map(|(flag, value)| format!("--{flag}={value}"));
-                [image].into_iter().chain(flags).collect()
+                arguments.push(self.image().to_owned());
+                arguments.extend(etcd(index, places));
             }
         }
+        arguments
     }
 
     /// The section of the configuration that connects to members at these addresses.
@@ -91,4 +80,41 @@ impl Software {
             }
         }
     }
+}
+
+/// The environment of one server.
+fn zookeeper(index: usize, places: &[Place]) -> Vec<String> {
+    let server = |(index, place): (usize, &Place)| {
+        let Place { host, client, peer, election } = place;
+        format!("server.{}={host}:{peer}:{election};{client}", index + 1)
+    };
+    let servers: Vec<_> = places.iter().enumerate().map(server).collect();
+    let own = places.get(index).map(|place| format!("ZOO_CFG_EXTRA=clientPort={}", place.client));
+    let id = format!("ZOO_MY_ID={}", index + 1);
+    // Every session is a connection of its own, and to a container all come from one address.
+    let connections = "ZOO_MAX_CLIENT_CNXNS=0".to_owned();
+    // Counts of its own, for those who measure.
+    let words = "ZOO_4LW_COMMANDS_WHITELIST=srvr,mntr".to_owned();
+    // What its own scripts give it.
+    let heap = "JVMFLAGS=-Xmx1000m".to_owned();
+    [id, format!("ZOO_SERVERS={}", servers.join(" ")), connections, words, heap].into_iter().chain(own).collect()
+}
+
+/// The flags of one member.
+fn etcd(index: usize, places: &[Place]) -> Vec<String> {
+    let name = |index: usize| format!("member-{}", index + 1);
+    let url = |host: &str, port: u16| format!("http://{host}:{port}");
+    let peer = |(index, place): (usize, &Place)| format!("{}={}", name(index), url(&place.host, place.peer));
+    let cluster: Vec<_> = places.iter().enumerate().map(peer).collect();
+    let Some(own) = places.get(index) else { return Vec::new() };
+    let flags = [
+        ("name", name(index)),
+        ("data-dir", "/data/etcd".to_owned()),
+        ("listen-client-urls", url("0.0.0.0", own.client)),
+        ("advertise-client-urls", url(&own.host, own.client)),
+        ("listen-peer-urls", url("0.0.0.0", own.peer)),
+        ("initial-advertise-peer-urls", url(&own.host, own.peer)),
+        ("initial-cluster", cluster.join(",")),
+    ];
+    flags.into_iter().map(|(flag, value)| format!("--{flag}={value}")).collect()
 }
