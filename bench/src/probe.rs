@@ -10,12 +10,19 @@ use crate::cluster::Kind;
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whether the server at this address leads; `None` where it does not answer.
+/// Whether the server at this address leads; `None` where it does not answer, or is not part of a quorum.
 pub(crate) async fn leads(kind: Kind, address: &str) -> Option<bool> {
     Some(match kind {
         Kind::Raft => sum(&metrics(address).await?, "registry_raft_leading")? > 0.0,
-        Kind::Etcd => sum(&metrics(address).await?, "etcd_server_is_leader")? > 0.0,
-        Kind::ZooKeeper => ask(address, "srvr").await?.contains("Mode: leader"),
+        Kind::Etcd => {
+            let text = metrics(address).await?;
+            sum(&text, "etcd_server_has_leader").filter(|has| *has > 0.0)?;
+            sum(&text, "etcd_server_is_leader")? > 0.0
+        }
+        Kind::ZooKeeper => {
+            let text = ask(address, "srvr").await?;
+            text.lines().find_map(|line| line.strip_prefix("Mode: "))? == "leader"
+        }
     })
 }
 

@@ -19,6 +19,8 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn measure(scene: &mut Scene<'_>, kills: usize) -> Outcome<Figures> {
+    // Servers that were started again before may serve before all of them are there.
+    scene.cluster.complete().await?;
     let client = scene.cluster.connect().await?;
     let writes = Arc::new(Mutex::new(Writes::from_now()));
     let mut tasks = JoinSet::new();
