@@ -10,7 +10,9 @@ use bytes::Bytes;
 use futures::future;
 use rand::Rng;
 use rand::rngs::StdRng;
-use registry_api::{Capability, Effect, Key, LockWait, Precondition, PutOptions, ReadLevel, RegistryClient, Revision};
+use registry_api::{
+    Capability, Effect, Key, LockWait, Precondition, PutOptions, ReadLevel, RegistryClient, Revision, Support,
+};
 
 use self::disturbed::{
     changes_are_linearizable_while_the_leader_is_isolated, changes_are_linearizable_while_the_leader_stands_still,
@@ -70,12 +72,22 @@ struct Actor {
     random: StdRng,
     keys: Vec<Key>,
     known: BTreeMap<usize, Option<(u64, Revision)>>,
+    /// Where a key that was deleted and created again passes for the old one, only its absence is asked for.
+    swaps: Swaps,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Swaps {
+    OfRevisions,
+    OfAbsence,
 }
 
 impl Actor {
     fn new(context: &Context, client: RegistryClient, recorder: &Recorder, load: Load, number: u64) -> Outcome<Self> {
         let (recorder, random) = (recorder.clone(), context.random(number));
-        Ok(Self { client, recorder, random, keys: keys(context, load)?, known: BTreeMap::new() })
+        let exact = client.support(Capability::AbaSafePreconditions) == Support::Full;
+        let swaps = if exact { Swaps::OfRevisions } else { Swaps::OfAbsence };
+        Ok(Self { client, recorder, random, keys: keys(context, load)?, known: BTreeMap::new(), swaps })
     }
 
     /// One random operation. Its value is the tick of its beginning, so no value is written twice.
@@ -88,6 +100,7 @@ impl Actor {
             0..=2 => Action::Put { value: begun },
             3 => Action::Delete,
             4..=6 => {
+                let known = known.filter(|_| self.swaps == Swaps::OfRevisions);
                 let expected = known.map_or(Revision::ZERO, |(_, modified)| modified);
                 Action::CompareAndSet { expected, found: known.map(|(value, _)| value), value: begun }
             }
