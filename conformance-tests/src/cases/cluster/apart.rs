@@ -14,38 +14,32 @@ use crate::refusal::{refused, refused_as_one_of};
 use crate::{Broken, Context, Fault, Outcome};
 
 pub(super) async fn an_isolated_leader_serves_nothing_stale(context: Context) -> Outcome {
-    let (leader, inside, outside) = beside(&context).await?;
-    inside.put(&context.key("a")?, "before").await?;
-    context.inject(Fault::Isolate(leader)).await?;
-    put_at_last(&context, &outside, "a", "after").await?;
+    let inside = client_of_an_isolated_leader(&context).await?;
     let get = context.soon("the answer of the isolated leader", inside.get(&context.key("a")?)).await?;
     ensure!(G1, is_not_stale(get)?, "a client of the isolated leader reads what was there before");
-    context.inject(Fault::Heal).await?;
-    put_at_last(&context, &inside, "b", "healed").await?;
-    ensure_eq!(
-        G1,
-        present(&inside, &context.key("a")?, G1).await?.value,
-        Bytes::from("after"),
-        "the value when healed"
-    );
-    Ok(())
+    heals(&context, &inside).await
 }
 
 /// The limit of the case above: what is stale for a while is not stale for long.
 pub(super) async fn an_isolated_leader_stops_serving(context: Context) -> Outcome {
-    let (leader, inside, outside) = beside(&context).await?;
+    let inside = client_of_an_isolated_leader(&context).await?;
+    nothing_stale_at_last(&context, &inside).await?;
+    heals(&context, &inside).await
+}
+
+/// A client of a leader that was cut off, while its successor took a write.
+async fn client_of_an_isolated_leader(context: &Context) -> Outcome<RegistryClient> {
+    let (leader, inside, outside) = beside(context).await?;
     inside.put(&context.key("a")?, "before").await?;
     context.inject(Fault::Isolate(leader)).await?;
-    put_at_last(&context, &outside, "a", "after").await?;
-    nothing_stale_at_last(&context, &inside).await?;
+    put_at_last(context, &outside, "a", "after").await?;
+    Ok(inside)
+}
+
+async fn heals(context: &Context, inside: &RegistryClient) -> Outcome {
     context.inject(Fault::Heal).await?;
-    put_at_last(&context, &inside, "b", "healed").await?;
-    ensure_eq!(
-        G1,
-        present(&inside, &context.key("a")?, G1).await?.value,
-        Bytes::from("after"),
-        "the value when healed"
-    );
+    put_at_last(context, inside, "b", "healed").await?;
+    ensure_eq!(G1, present(inside, &context.key("a")?, G1).await?.value, Bytes::from("after"), "the value when healed");
     Ok(())
 }
 
