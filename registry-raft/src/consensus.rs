@@ -47,6 +47,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
+#[cfg(feature = "micro")]
+pub(crate) use self::codec::{append_request, append_request_of};
 pub(crate) use self::compaction::CompactionPolicy;
 pub(crate) use self::dial::{Dialer, TcpDialer};
 pub(crate) use self::identity::{ClusterId, Identity};

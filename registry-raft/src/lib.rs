@@ -9,6 +9,8 @@ mod connect;
 mod consensus;
 mod convert;
 mod member;
+#[cfg(feature = "micro")]
+pub mod micro;
 mod plugin;
 mod proto;
 mod registry;

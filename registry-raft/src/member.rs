@@ -44,6 +44,12 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use self::limits::STOP_STEP_MAX;
 use self::service::{LocalBoundary, Service};
 pub(crate) use self::settings::{DataPlace, Exposure, MemberSettings};
+#[cfg(feature = "micro")]
+pub(crate) use self::{
+    metrics::Meters,
+    quorum::LateQuorum,
+    watches::{Subscription, Watches},
+};
 use crate::boundary::{Boundary, MemberView, Standing};
 use crate::client::{Links, LocalMember};
 use crate::consensus::Consensus;

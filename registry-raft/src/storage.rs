@@ -32,16 +32,13 @@ use std::{fmt, path::Path, sync::Arc};
 pub(crate) use self::io::LogFile;
 pub(crate) use self::{
     error::{Result, StorageError},
-    io::LogIo,
+    io::{LogIo, MemoryDir},
     log::{Done, Log},
     options::{FirstIndex, Identity, Opening, StorageOptions, Writer},
     record::{LogState, Position, Record, RecordKind, Vote},
     snapshot::{SnapshotMeta, SnapshotStore},
 };
-use self::{
-    io::{MemoryDir, RealDir},
-    stamp::Directory,
-};
+use self::{io::RealDir, stamp::Directory};
 
 /// The storage of one member: its log and its snapshots in one private directory. Cheap to clone.
 #[derive(Clone)]

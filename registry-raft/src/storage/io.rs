@@ -9,10 +9,8 @@ use metrics::counter;
 
 use super::{Result, StorageError};
 
-pub(super) use self::{
-    memory::MemoryDir,
-    real::{LOCK, RealDir},
-};
+pub(crate) use self::memory::MemoryDir;
+pub(super) use self::real::{LOCK, RealDir};
 
 /// One private, flat directory.
 ///

@@ -10,7 +10,7 @@ use super::{LogFile, LogIo};
 
 /// The files by name.
 #[derive(Debug, Default)]
-pub(in crate::storage) struct MemoryDir {
+pub(crate) struct MemoryDir {
     files: Mutex<BTreeMap<String, Arc<MemoryFile>>>,
 }
 
