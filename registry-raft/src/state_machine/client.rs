@@ -18,7 +18,7 @@ pub(super) struct Client {
     pub(super) label: Arc<str>,
     /// Every command below this was answered, as the client says, or its outcome was forgotten.
     pub(super) answered_below: u64,
-    /// The number of its last command in the count of all commands.
+    /// The turn in which it was used last.
     pub(super) last_used: u64,
     /// By sequence, ascending, none below `answered_below`.
     pub(super) outcomes: VecDeque<(u64, Arc<Outcome>)>,
@@ -44,7 +44,7 @@ pub(super) struct Clients {
     /// From `last_used` to the client: the least recently used one first.
     ages: OrdMap<u64, u64>,
     last: u64,
-    commands: u64,
+    turns: u64,
     bytes: u64,
 }
 
@@ -78,12 +78,47 @@ impl Client {
         }
         before - self.bytes
     }
+
+    /// Forgets the oldest outcomes beyond so many bytes; returns how many bytes that freed.
+    fn forget_beyond(&mut self, most: u64) -> u64 {
+        let before = self.bytes;
+        while self.bytes > most
+            && let Some((first, _)) = self.outcomes.front()
+        {
+            self.forget_below(first.saturating_add(1));
+        }
+        before - self.bytes
+    }
+
+    /// Remembers an outcome; returns how many bytes that took, `None` where this sequence is remembered already.
+    fn remember(&mut self, sequence: u64, outcome: &Outcome) -> Option<u64> {
+        let index = self.outcomes.binary_search_by_key(&sequence, |(sequence, _)| *sequence).err()?;
+        let bytes = outcome_bytes(outcome);
+        self.outcomes.insert(index, (sequence, Arc::new(outcome.clone())));
+        self.bytes += bytes;
+        Some(bytes)
+    }
+
+    fn admit(&self, sequence: u64, limits: &Limits) -> Admission {
+        if sequence < self.answered_below {
+            return Admission::Refused(identity_ended(format!("the outcome of the command {sequence} was forgotten")));
+        }
+        if let Some(outcome) = self.outcome(sequence) {
+            return Admission::Applied(Outcome::clone(outcome));
+        }
+        if sequence - self.answered_below >= limits.window {
+            let message = format!("at most {} commands of a client may wait for their answers", limits.window);
+            // Another copy of the command may still come when the window has moved on.
+            return Admission::Refused(Refusal { effect_unknown: true, ..refusal(Failure::LimitExceeded, message) });
+        }
+        Admission::New
+    }
 }
 
 impl Clients {
-    /// Without clients, with the id given last and the count of commands.
-    pub(super) fn starting_after(last: u64, commands: u64) -> Self {
-        Self { last, commands, ..Self::default() }
+    /// Without clients, with the id given last and the count of turns.
+    pub(super) fn starting_after(last: u64, turns: u64) -> Self {
+        Self { last, turns, ..Self::default() }
     }
 
     /// The id given last; 0: none yet.
@@ -91,9 +126,9 @@ impl Clients {
         self.last
     }
 
-    /// How many commands and registrations of clients there were.
-    pub(super) fn commands(&self) -> u64 {
-        self.commands
+    /// How often another client became the most recently used one.
+    pub(super) fn turns(&self) -> u64 {
+        self.turns
     }
 
     pub(super) fn len(&self) -> usize {
@@ -119,8 +154,8 @@ impl Clients {
     /// Makes an identity.
     pub(super) fn register(&mut self, nonce: &[u8], label: &str) -> u64 {
         self.last += 1;
-        self.commands += 1;
-        self.restore(self.last, Client::new(nonce, label, 0, self.commands));
+        self.turns += 1;
+        self.restore(self.last, Client::new(nonce, label, 0, self.turns));
         self.last
     }
 
@@ -147,45 +182,39 @@ impl Clients {
         self.end(id).then_some(id)
     }
 
-    fn touch(&mut self, id: u64) {
-        self.commands += 1;
-        if let Some(client) = self.clients.get_mut(&id) {
+    /// Makes this the most recently used identity. Costs nothing where it is that already: the many commands of one busy
+    /// client are one turn.
+    fn touch(&mut self, id: u64) -> Option<&mut Client> {
+        let client = Arc::make_mut(self.clients.get_mut(&id)?);
+        if client.last_used != self.turns {
+            self.turns += 1;
             self.ages.remove(&client.last_used);
-            Arc::make_mut(client).last_used = self.commands;
-            self.ages.insert(self.commands, id);
+            client.last_used = self.turns;
+            self.ages.insert(self.turns, id);
         }
+        Some(client)
     }
 
     /// Decides what is to be done with a command of a client.
     pub(super) fn admit(&mut self, proposal: &Proposal, limits: &Limits) -> Admission {
         let Proposal { client: id, sequence, answered_below, .. } = *proposal;
-        if !self.clients.contains_key(&id) {
+        let Some(client) = self.touch(id) else {
             return Admission::Refused(identity_ended(format!("the client identity {id} has ended, or never was")));
-        }
-        self.touch(id);
-        let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else {
-            return Admission::Refused(identity_ended("the client identity has ended".to_owned()));
         };
         // A command never says of itself that it was answered.
-        self.bytes -= client.forget_below(answered_below.min(sequence));
-        if sequence < client.answered_below {
-            return Admission::Refused(identity_ended(format!("the outcome of the command {sequence} was forgotten")));
-        }
-        if let Some(outcome) = client.outcome(sequence) {
-            return Admission::Applied(Outcome::clone(outcome));
-        }
-        if sequence - client.answered_below >= limits.window {
-            let message = format!("at most {} commands of a client may wait for their answers", limits.window);
-            // Another copy of the command may still come when the window has moved on.
-            return Admission::Refused(Refusal { effect_unknown: true, ..refusal(Failure::LimitExceeded, message) });
-        }
-        Admission::New
+        let freed = client.forget_below(answered_below.min(sequence));
+        let admission = client.admit(sequence, limits);
+        self.bytes -= freed;
+        admission
     }
 
     /// Remembers the outcome of a command that was admitted as new. Returns the identities that ended to make room.
     pub(super) fn remember(&mut self, id: u64, sequence: u64, outcome: &Outcome, limits: &Limits) -> Vec<u64> {
-        if self.restore_outcome(id, sequence, outcome) {
-            self.forget_beyond(id, limits.outcome_bytes_per_client);
+        // An identity that ended with this very command has nothing to remember.
+        if let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) {
+            let added = client.remember(sequence, outcome).unwrap_or_default();
+            let freed = client.forget_beyond(limits.outcome_bytes_per_client);
+            self.bytes = (self.bytes + added) - freed;
         }
         let mut ended = Vec::new();
         while self.bytes > limits.outcome_bytes {
@@ -199,15 +228,10 @@ impl Clients {
 
     /// Inserts an outcome; `false` where the client does not exist, or remembers this sequence already.
     pub(super) fn restore_outcome(&mut self, id: u64, sequence: u64, outcome: &Outcome) -> bool {
-        // An identity that ended with this very command has nothing to remember.
-        let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return false };
-        let Err(index) = client.outcomes.binary_search_by_key(&sequence, |(sequence, _)| *sequence) else {
-            return false;
-        };
-        client.outcomes.insert(index, (sequence, Arc::new(outcome.clone())));
-        client.bytes += outcome_bytes(outcome);
-        self.bytes += outcome_bytes(outcome);
-        true
+        let client = self.clients.get_mut(&id).map(Arc::make_mut);
+        let added = client.and_then(|client| client.remember(sequence, outcome));
+        self.bytes += added.unwrap_or_default();
+        added.is_some()
     }
 
     /// Whether a snapshot may name this outcome next: in order, and inside the window.
@@ -216,15 +240,6 @@ impl Clients {
         let in_order = client.outcomes.back().is_none_or(|(last, _)| *last < sequence);
         let behind = sequence.checked_sub(client.answered_below);
         in_order && behind.is_some_and(|behind| behind < limits.window)
-    }
-
-    fn forget_beyond(&mut self, id: u64, most: u64) {
-        let Some(client) = self.clients.get_mut(&id).map(Arc::make_mut) else { return };
-        while client.bytes > most
-            && let Some((first, _)) = client.outcomes.front()
-        {
-            self.bytes -= client.forget_below(first.saturating_add(1));
-        }
     }
 }
 

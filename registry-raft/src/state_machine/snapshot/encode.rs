@@ -78,7 +78,7 @@ impl SnapshotEncoder {
             revision: Some(state.revision.into()),
             last_session: state.sessions.last(),
             last_client: state.clients.last(),
-            commands: state.clients.commands(),
+            turns: state.clients.turns(),
             history_after: Some(state.history.begins_after().into()),
         }));
         Position::Sessions(SessionId::new(0))

@@ -49,14 +49,13 @@ impl SnapshotDecoder {
         }
         let revision = Revision::from(required(header.revision, "revision")?);
         let history_after = Revision::from(required(header.history_after, "revision of the history")?);
-        let largest =
-            [revision.incarnation, revision.counter, header.last_session, header.last_client, header.commands];
+        let largest = [revision.incarnation, revision.counter, header.last_session, header.last_client, header.turns];
         ensure(largest.iter().all(|counter| *counter < COUNTER_MAX), "a counter is out of range")?;
         ensure(history_after.incarnation == revision.incarnation, "the history is of another incarnation")?;
         ensure(history_after <= revision, "the history begins after the last revision")?;
         self.state.revision = revision;
         self.state.sessions = Sessions::starting_after(header.last_session);
-        self.state.clients = Clients::starting_after(header.last_client, header.commands);
+        self.state.clients = Clients::starting_after(header.last_client, header.turns);
         self.state.history = History::starting_after(history_after);
         Ok(())
     }
@@ -143,7 +142,7 @@ impl SnapshotDecoder {
         let clients = &mut self.state.clients;
         ensure(self.client < client.id && client.id <= clients.last(), "a client is out of order")?;
         ensure(clients.len() < self.state.limits.clients, "too many clients")?;
-        ensure(client.last_used <= clients.commands(), "a client is of the future")?;
+        ensure(client.last_used <= clients.turns(), "a client is of the future")?;
         ensure(!client.nonce.is_empty() && client.nonce.len() <= NONCE_LEN_MAX, "a nonce is out of range")?;
         check_label(&client.label)?;
         let restored = Client::new(&client.nonce, &client.label, client.answered_below, client.last_used);
