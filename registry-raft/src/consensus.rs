@@ -14,6 +14,7 @@ mod codec;
 mod compaction;
 mod dial;
 mod formation;
+mod heartbeat;
 mod identity;
 mod leadership;
 mod log_store;

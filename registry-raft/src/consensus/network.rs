@@ -19,6 +19,7 @@ use tonic::{Code, Status};
 
 use super::codec;
 use super::dial::{Connector, Peer, Purpose};
+use super::heartbeat::{self, Heartbeats};
 use super::replication::{append_sequence, backoff};
 use super::types::{Member, Raft, Snapshot, Vote};
 use crate::proto;
@@ -41,7 +42,9 @@ impl Network {
 
     fn link(&self, target: u64, member: &Member, purpose: Purpose) -> Link {
         self.connector.book().learn(target, &member.address);
-        Link { peer: self.connector.peer(target, purpose), timing: self.timing }
+        let peer = self.connector.peer(target, purpose);
+        let heartbeats = (purpose == Purpose::Heartbeat).then(|| Heartbeats::new(peer.clone()));
+        Link { peer, heartbeats, timing: self.timing }
     }
 }
 
@@ -62,9 +65,10 @@ impl RaftNetworkFactory<Raft> for Network {
 }
 
 /// One peer, for one purpose.
-#[derive(Clone, Debug)]
 pub(crate) struct Link {
     peer: Peer,
+    /// Of a link that is there for them.
+    heartbeats: Option<Heartbeats>,
     timing: Timing,
 }
 
@@ -93,8 +97,10 @@ impl RaftNetworkV2<Raft> for Link {
     {
         let (peer, limit) = (self.peer.clone(), self.timing.answer_timeout);
         async move {
-            let answers: BoxStream<'s, _> = append_sequence(peer, input, limit).await?;
-            Ok(answers)
+            match &mut self.heartbeats {
+                Some(heartbeats) => Ok(heartbeat::each(heartbeats, input).boxed()),
+                None => append_sequence(peer, input, limit).await,
+            }
         }
         .boxed()
     }

@@ -3,6 +3,7 @@
 mod cluster;
 mod disk;
 mod election;
+mod heartbeat;
 mod identity;
 mod replication;
 mod restart;
