@@ -25,6 +25,7 @@ mod tests;
 mod timing;
 
 pub(crate) use attempts::Attempts;
+pub(crate) use connection::Caller;
 pub(crate) use group::{Group, Known, Target};
 pub(crate) use home::LocalMember;
 pub(crate) use links::Links;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use registry_api::{Effect, Error, ErrorKind, Operation, Result};
 use tokio::time::Instant;
 
-use crate::client::{Group, Links};
+use crate::client::{Caller, Group, Links};
 use crate::config::{self, CLUSTER_DEFAULT, CompactionSettings, Role, StorageKind, TimingProfile};
 use crate::consensus::CompactionPolicy;
 use crate::convert::BACKEND;
@@ -85,7 +85,7 @@ async fn connect_client(settings: &RaftSettings) -> Result<RaftRegistry> {
     let timing = settings.timing.client();
     let label = settings.client_label();
     let registry = RaftRegistry::start(Foundation {
-        links: Links::new(Arc::clone(&group), label.clone(), timing),
+        links: Links::new(Arc::clone(&group), Caller::client(&label), timing),
         group,
         timing,
         label,

@@ -19,6 +19,7 @@ mod listing;
 mod metrics;
 mod observer;
 mod peers;
+mod places;
 mod proposals;
 mod quorum;
 #[cfg(test)]
@@ -85,6 +86,11 @@ impl Member {
     /// The member, as the router of this process takes it.
     pub(crate) fn local(&self) -> LocalMember {
         LocalMember { id: self.node, boundary: self.boundary() }
+    }
+
+    /// Its id.
+    pub(crate) fn node(&self) -> u64 {
+        self.node
     }
 
     /// The connections over which it asks others.

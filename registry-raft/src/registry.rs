@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 pub use self::leader::{LeaderReport, LeaderWatch};
 pub use self::report::{DeathCertificate, MemberReport, MemberState, RaftStatus};
 use self::session::RoundTrips;
-use crate::client::{ClientTiming, Group, Links, LocalMember, Proposer, Router};
+use crate::client::{Caller, ClientTiming, Group, Links, LocalMember, Proposer, Router};
 use crate::convert::BACKEND;
 use crate::member::Member;
 use crate::proto;
@@ -108,7 +108,8 @@ impl RaftRegistry {
     pub fn another_client(&self, label: &str) -> Option<Self> {
         let member = self.member.as_ref()?;
         let (group, timing, label) = (member.links().group(), self.inner.timing, label.to_owned());
-        let links = Links::new(Arc::clone(&group), label.clone(), timing);
+        let caller = Caller { label: label.clone(), member: member.node() };
+        let links = Links::new(Arc::clone(&group), caller, timing);
         let (local, request_timeout) = (Some(member.local()), self.inner.request_timeout);
         Some(Self::start(Foundation { group, links, local, timing, label, request_timeout }))
     }

@@ -28,14 +28,36 @@ const QUEUE_LEN: usize = 1024;
 const REQUESTS_MAX: usize = 900;
 /// How many waits for locks there are at one time, counted apart: they are long and cost little.
 const LOCK_WAITS_MAX: usize = 9_000;
+/// How many heartbeats wait for an answer at one time, counted apart: a member answers them before everything else, and
+/// nothing may hold them up here either.
+const HEARTBEATS_MAX: usize = 900;
 
 /// Who is dialled, and as whom.
 #[derive(Clone, Debug)]
 pub(crate) struct Dial {
     pub(crate) target: Target,
-    pub(crate) label: String,
+    pub(crate) caller: Caller,
     pub(crate) timing: ClientTiming,
     pub(crate) group: Arc<Group>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) label: String,
+    /// The member that asks for itself and for the users of its process; 0: a client.
+    pub(crate) member: u64,
+}
+
+impl Caller {
+    /// A client that calls itself this.
+    pub(crate) fn client(label: &str) -> Self {
+        Self { label: label.to_owned(), member: 0 }
+    }
+
+    fn greeting(&self, cluster: String) -> proto::Greeting {
+        proto::Greeting { protocol: PROTOCOL, cluster, label: self.label.clone(), member: self.member }
+    }
 }
 
 /// An attached connection. Dropping it ends the stream.
@@ -44,6 +66,7 @@ pub(crate) struct Connection {
     outgoing: Outgoing,
     requests: Semaphore,
     lock_waits: Semaphore,
+    heartbeats: Semaphore,
     next_id: AtomicU64,
     view: watch::Receiver<MemberView>,
     ended: CancellationToken,
@@ -71,7 +94,7 @@ impl Connection {
     async fn attach(dial: &Dial) -> Result<Self, String> {
         let channel = endpoint(dial)?.connect().await.map_err(|error| chain(&error))?;
         let (queue, receiver) = mpsc::channel(QUEUE_LEN);
-        let greeting = proto::Greeting { protocol: PROTOCOL, cluster: dial.group.cluster(), label: dial.label.clone() };
+        let greeting = dial.caller.greeting(dial.group.cluster());
         // The queue is new and empty, so there is room.
         let _room = queue.try_send(message(ToMember::Greeting(greeting)));
         let mut client = RegistryClient::new(channel)
@@ -103,6 +126,7 @@ impl Connection {
             outgoing,
             requests: Semaphore::new(REQUESTS_MAX),
             lock_waits: Semaphore::new(LOCK_WAITS_MAX),
+            heartbeats: Semaphore::new(HEARTBEATS_MAX),
             next_id: AtomicU64::new(1),
             view: watched,
             ended,
@@ -153,7 +177,11 @@ impl Connection {
 
     /// Waits until another request may be under way.
     async fn turn(&self, request: &Request, deadline: Instant) -> Result<SemaphorePermit<'_>, Failed> {
-        let turns = if matches!(request, Request::AwaitGrant(_)) { &self.lock_waits } else { &self.requests };
+        let turns = match request {
+            Request::AwaitGrant(_) => &self.lock_waits,
+            Request::Heartbeat(_) => &self.heartbeats,
+            _ => &self.requests,
+        };
         match timeout_at(deadline, turns.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) | Err(_) => Err(Failed::NotSent("too many requests are under way".to_owned())),

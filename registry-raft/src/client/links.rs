@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::Dial;
+use super::connection::{Caller, Dial};
 use super::link::Link;
 use super::{ClientTiming, Group, Target};
 
@@ -16,7 +16,7 @@ pub(crate) struct Links(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    label: String,
+    caller: Caller,
     timing: ClientTiming,
     group: Arc<Group>,
     links: Mutex<BTreeMap<Target, Open>>,
@@ -31,10 +31,10 @@ struct Open {
 }
 
 impl Links {
-    /// Links of a client that calls itself `label`; nothing is dialled before it is wanted.
-    pub(crate) fn new(group: Arc<Group>, label: String, timing: ClientTiming) -> Self {
+    /// Links of this caller; nothing is dialled before it is wanted.
+    pub(crate) fn new(group: Arc<Group>, caller: Caller, timing: ClientTiming) -> Self {
         Self(Arc::new(Inner {
-            label,
+            caller,
             timing,
             group,
             links: Mutex::default(),
@@ -58,7 +58,7 @@ impl Links {
         let stop = self.0.stop.child_token();
         let dial = Dial {
             target: target.clone(),
-            label: self.0.label.clone(),
+            caller: self.0.caller.clone(),
             timing: self.0.timing,
             group: Arc::clone(&self.0.group),
         };

@@ -3,6 +3,7 @@
 mod fake;
 mod leader;
 mod outcome;
+mod reads;
 mod silence;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use registry_api::{ConnectionPublisher, ConnectionState, ConnectionWatch};
 use tokio::time::Instant;
 
 use self::fake::Fake;
-use super::{ClientTiming, Group, Links, Proposer, Router, Target};
+use super::{Caller, ClientTiming, Group, Links, Proposer, Router, Target};
 use crate::proto;
 use crate::proto::answer::Answer;
 use crate::proto::command::Command;
@@ -41,7 +42,7 @@ fn client_of(targets: Vec<Target>) -> Client {
 
 fn client_in(cluster: &str, targets: Vec<Target>) -> Client {
     let group = Arc::new(Group::new(cluster.to_owned(), targets));
-    let links = Links::new(Arc::clone(&group), "test".to_owned(), timing());
+    let links = Links::new(Arc::clone(&group), Caller::client("test"), timing());
     let connection = Arc::new(ConnectionPublisher::new(ConnectionState::Connecting));
     let watch = connection.watch();
     let router = Arc::new(Router::start(group, links, None, timing(), connection));

@@ -28,8 +28,12 @@ pub(crate) const GRANT_WAITS_PER_CONNECTION_MAX: usize = 10_000;
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 100_000;
 /// Waits for locks at one member.
 pub(crate) const GRANT_WAITS_MAX: usize = 100_000;
-/// Connections of clients, members and browsers together.
-pub(crate) const CONNECTIONS_MAX: usize = 4000;
+/// Connections of clients, members and browsers together, where the process may open that many files.
+pub(crate) const CONNECTIONS_MAX: usize = 20_000;
+/// Of these, so many are kept free of clients.
+pub(crate) const PLACES_RESERVED: usize = 100;
+/// Files that the process may open besides connections: the log, snapshots, and what else it does.
+pub(crate) const FILES_RESERVED: usize = 256;
 /// Messages to one client that are ready to be sent.
 pub(crate) const OUTBOUND_LEN: usize = 1024;
 /// A client that takes nothing for so long is cut off.

@@ -18,6 +18,7 @@ use crate::member::clock::testing::ManualClock;
 use crate::member::grants::Grants;
 use crate::member::metrics::Meters;
 use crate::member::observer::Observer;
+use crate::member::places::Places;
 use crate::member::proposals::Proposals;
 use crate::member::quorum::{LeaderHint, Leadership, LogStatus, ProposeError, Quorum};
 use crate::member::reads::{AskLeader, LeaderIndex, Reads};
@@ -163,6 +164,7 @@ pub(crate) struct Bench {
     pub(crate) watches: Arc<Watches>,
     pub(crate) grants: Arc<Grants>,
     pub(crate) meters: Arc<Meters>,
+    pub(crate) places: Places,
     pub(crate) view: watch::Sender<MemberView>,
 }
 
@@ -195,7 +197,7 @@ impl Bench {
         };
         assert!(quorum.observer.set(Arc::new(observer)).is_ok());
         let view = watch::Sender::new(MemberView::default());
-        Self { quorum, clock, applied, sessions, watches, grants, meters, view }
+        Self { quorum, clock, applied, sessions, watches, grants, meters, places: Places::for_clients(10), view }
     }
 
     /// A whole service, its tasks running until `stop` of it.
@@ -215,6 +217,7 @@ impl Bench {
             watches: Arc::clone(&self.watches),
             grants: Arc::clone(&self.grants),
             meters: Arc::clone(&self.meters),
+            places: self.places.clone(),
             view: self.view.subscribe(),
             leaving: CancellationToken::new(),
             stop: CancellationToken::new(),

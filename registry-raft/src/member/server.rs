@@ -38,7 +38,7 @@ pub(crate) fn serve(
     health: Arc<Health>,
     stop: CancellationToken,
 ) -> AbortOnDropHandle<()> {
-    let meters = Arc::clone(&service.meters);
+    let (meters, places) = (Arc::clone(&service.meters), service.places.clone());
     let clients = RegistryServer::new(Clients { service: Arc::clone(&service) })
         .max_decoding_message_size(MESSAGE_LEN_MAX)
         .max_encoding_message_size(MESSAGE_LEN_MAX);
@@ -56,7 +56,7 @@ pub(crate) fn serve(
         .add_routes(routes);
     AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) =
-            server.serve_with_incoming_shutdown(incoming(listener, meters), stop.cancelled_owned()).await
+            server.serve_with_incoming_shutdown(incoming(listener, places, meters), stop.cancelled_owned()).await
         {
             tracing::error!(%error, "the server ended");
         }

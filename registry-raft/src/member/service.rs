@@ -22,6 +22,7 @@ use crate::member::applied::Applied;
 use crate::member::grants::Grants;
 use crate::member::limits::{DEADLINE_MAX, GRANT_WAIT_MAX};
 use crate::member::metrics::Meters;
+use crate::member::places::Places;
 use crate::member::proposals::Proposals;
 use crate::member::quorum::{Quorum, not_leader};
 use crate::member::reads::Reads;
@@ -43,6 +44,7 @@ pub(crate) struct Service {
     pub(crate) watches: Arc<Watches>,
     pub(crate) grants: Arc<Grants>,
     pub(crate) meters: Arc<Meters>,
+    pub(crate) places: Places,
     /// What this member says of itself.
     pub(crate) view: watch::Receiver<MemberView>,
     /// Connections finish what is under way, and say goodbye.

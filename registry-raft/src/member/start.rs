@@ -17,6 +17,7 @@ use super::grants::Grants;
 use super::health::Health;
 use super::metrics::{self, Meters};
 use super::observer::Observer;
+use super::places::Places;
 use super::proposals::{Batcher, Proposals};
 use super::quorum::{LateQuorum, Quorum};
 use super::reads::{IndexAsker, LeaderIndex, Reads};
@@ -27,7 +28,7 @@ use super::settings::{DataPlace, MemberSettings, configuration, internal};
 use super::view::ViewKeeper;
 use super::watches::Watches;
 use crate::boundary::{MemberView, Standing};
-use crate::client::{ClientTiming, Group, Links, Target};
+use crate::client::{Caller, ClientTiming, Group, Links, Target};
 use crate::consensus::{ClusterId, Consensus, ConsensusSetup, Identity, StartError, TcpDialer};
 use crate::storage::{self, Opening, Storage, StorageError, StorageOptions};
 
@@ -118,6 +119,7 @@ impl Parts {
             watches,
             grants,
             meters: meters(),
+            places: Places::of_process(),
             view: view.subscribe(),
             leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -234,5 +236,6 @@ fn start_error(error: StartError) -> Error {
 fn links(settings: &MemberSettings, members: &BTreeMap<u64, String>) -> Links {
     let targets = members.iter().map(|(&id, address)| Target { id, address: address.clone() }).collect();
     let group = Arc::new(Group::new(settings.cluster.clone(), targets));
-    Links::new(group, format!("member {}", settings.node), ClientTiming::default())
+    let caller = Caller { label: format!("member {}", settings.node), member: settings.node };
+    Links::new(group, caller, ClientTiming::default())
 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::client::{ClientTiming, Group, Links, Target};
+use crate::client::{Caller, ClientTiming, Group, Links, Target};
 use crate::consensus::CompactionPolicy;
 use crate::registry::{Foundation, RaftRegistry};
 use crate::timing::Timing;
@@ -39,7 +39,7 @@ fn registry(member: &Member, local: Option<LocalMember>) -> RaftRegistry {
     let target = Target { id: member.node, address: member.address().to_string() };
     let timing = ClientTiming::default();
     let group = Arc::new(Group::new("test".to_owned(), vec![target]));
-    let links = Links::new(Arc::clone(&group), "test".to_owned(), timing);
+    let links = Links::new(Arc::clone(&group), Caller::client("test"), timing);
     let label = "test".to_owned();
     RaftRegistry::start(Foundation { group, links, local, timing, label, request_timeout: PATIENCE })
 }

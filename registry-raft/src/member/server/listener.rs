@@ -10,11 +10,11 @@ use futures::Stream;
 use registry_api::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::transport::server::Connected;
 
-use crate::member::limits::CONNECTIONS_MAX;
 use crate::member::metrics::Meters;
+use crate::member::places::Places;
 use crate::member::settings::{Exposure, check_exposure, configuration};
 
 /// After a failed accept (out of file descriptors, mostly) this long until the next.
@@ -53,15 +53,18 @@ pub(crate) async fn bind(listen: &str, exposure: Exposure) -> Result<TcpListener
 
 /// The connections that come in, as long as there are not too many. Never ends with an error: whatever goes wrong with
 /// one connection is nothing to the next.
-pub(super) fn incoming(listener: TcpListener, meters: Arc<Meters>) -> impl Stream<Item = io::Result<Accepted>> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub(super) fn incoming(
+    listener: TcpListener,
+    places: Places,
+    meters: Arc<Meters>,
+) -> impl Stream<Item = io::Result<Accepted>> {
     futures::stream::unfold((listener, places, meters), |(listener, places, meters)| async move {
         let accepted = accept(&listener, &places, &meters).await;
         Some((Ok(accepted), (listener, places, meters)))
     })
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>, meters: &Meters) -> Accepted {
+async fn accept(listener: &TcpListener, places: &Places, meters: &Meters) -> Accepted {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _peer)) => stream,
@@ -71,8 +74,8 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>, meters: &Meters
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(places).try_acquire_owned() else {
-            tracing::warn!(limit = CONNECTIONS_MAX, "a connection was refused: there are as many as allowed");
+        let Some(place) = places.of_connection() else {
+            tracing::warn!("a connection was refused: there are as many as allowed");
             meters.connections_refused.increment(1);
             continue;
         };

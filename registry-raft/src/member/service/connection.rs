@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::{AbortHandle, FutureExt};
 use futures::stream::{FuturesUnordered, Stream, StreamExt};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -106,7 +106,7 @@ impl Connection {
     {
         let mut view = self.service.view.clone();
         let end = match greet(&self.service, &self.outgoing, &mut incoming).await {
-            Ok(()) => self.serve(&mut incoming, &mut view).await.err().unwrap_or(End::Gone),
+            Ok(_place) => self.serve(&mut incoming, &mut view).await.err().unwrap_or(End::Gone),
             Err(end) => end,
         };
         match end {
@@ -287,8 +287,8 @@ impl Connection {
     }
 }
 
-/// Nothing is decoded further before the greeting was found right.
-async fn greet<S>(service: &Service, outgoing: &Outgoing, incoming: &mut S) -> Result<(), End>
+/// Nothing is decoded further before the greeting was found right; then a client has a place for as long as it stays.
+async fn greet<S>(service: &Service, outgoing: &Outgoing, incoming: &mut S) -> Result<Option<OwnedSemaphorePermit>, End>
 where
     S: Stream<Item = Incoming> + Send + Unpin,
 {
@@ -302,26 +302,40 @@ where
         return Err(End::Refused(Status::invalid_argument("the first message must be the greeting")));
     };
     let mut welcome = service.welcome();
-    welcome.refused = check_greeting(&service.cluster, &greeting);
-    let refused = welcome.refused.is_some();
+    let place = match check_greeting(&service.cluster, &greeting) {
+        Some(refusal) => Err(refusal),
+        // Followers cannot serve without the leader's word: they never compete with clients.
+        None if greeting.member != 0 => Ok(None),
+        None => service.places.of_client().map(Some).ok_or_else(|| no_place(service)),
+    };
+    welcome.refused = place.as_ref().err().cloned();
     outgoing.send(ToClient::Welcome(welcome)).await?;
-    if refused { Err(End::Gone) } else { Ok(()) }
+    place.map_err(|_refusal| End::Gone)
 }
 
 fn check_greeting(cluster: &str, greeting: &proto::Greeting) -> Option<proto::Refusal> {
-    let refusal = |failure: proto::Failure, message: String| {
-        Some(proto::Refusal { failure: failure.into(), message, ..proto::Refusal::default() })
-    };
     if greeting.protocol != PROTOCOL {
         let message = format!("this member speaks protocol {PROTOCOL}, the client {}", greeting.protocol);
-        return refusal(proto::Failure::Unsupported, message);
+        return Some(refusal(proto::Failure::Unsupported, message));
     }
     if !greeting.cluster.is_empty() && greeting.cluster != cluster {
         let message =
             format!("this member belongs to cluster {cluster:?}, the client looks for {:?}", greeting.cluster);
-        return refusal(proto::Failure::PermissionDenied, message);
+        return Some(refusal(proto::Failure::PermissionDenied, message));
     }
     check_label(&greeting.label).err().map(crate::convert::ConvertError::into_refusal)
+}
+
+fn no_place(service: &Service) -> proto::Refusal {
+    // Whoever was refused comes again: a line each would be many.
+    tracing::debug!(limit = service.places.clients_max(), "a client was refused: there are as many as allowed");
+    service.meters.connections_refused.increment(1);
+    let message = format!("it serves as many clients as it may: {}", service.places.clients_max());
+    refusal(proto::Failure::LimitExceeded, message)
+}
+
+fn refusal(failure: proto::Failure, message: String) -> proto::Refusal {
+    proto::Refusal { failure: failure.into(), message, ..proto::Refusal::default() }
 }
 
 async fn tell_leader(

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::*;
+use crate::member::places::Places;
 use crate::member::quorum_fake::{Bench, put};
 use crate::proto::answer::Answer;
 
@@ -20,7 +21,10 @@ struct Client {
 
 impl Client {
     fn new(bench: &Bench) -> Self {
-        let service = bench.service();
+        Self::of(bench.service())
+    }
+
+    fn of(service: Arc<Service>) -> Self {
         let (to_member, incoming) = mpsc::channel(16);
         let from_member = service.attach(ReceiverStream::new(incoming));
         Self { service, to_member, from_member }
@@ -29,9 +33,25 @@ impl Client {
     /// A client whose greeting was welcome.
     async fn greeted(bench: &Bench) -> Self {
         let mut client = Self::new(bench);
-        client.say(FromClient::Greeting(greeting())).await;
-        assert!(matches!(client.hear().await, Some(Ok(ToClient::Welcome(welcome))) if welcome.refused.is_none()));
+        assert!(client.greet().await.is_none());
         client
+    }
+
+    /// Why the greeting was refused, if it was.
+    async fn greet(&mut self) -> Option<proto::Refusal> {
+        self.greet_as(greeting()).await
+    }
+
+    async fn greet_as(&mut self, greeting: proto::Greeting) -> Option<proto::Refusal> {
+        self.say(FromClient::Greeting(greeting)).await;
+        let Some(Ok(ToClient::Welcome(welcome))) = self.hear().await else { panic!("no welcome") };
+        welcome.refused
+    }
+
+    /// Ends the stream, and waits until the member has done so too.
+    async fn leave(&mut self) {
+        (self.to_member, _) = mpsc::channel(1);
+        while self.hear().await.is_some() {}
     }
 
     async fn say(&self, message: FromClient) {
@@ -70,7 +90,7 @@ impl Drop for Client {
 }
 
 fn greeting() -> proto::Greeting {
-    proto::Greeting { protocol: PROTOCOL, cluster: "test".to_owned(), label: "a client".to_owned() }
+    proto::Greeting { protocol: PROTOCOL, cluster: "test".to_owned(), label: "a client".to_owned(), member: 0 }
 }
 
 fn subscribe(credit: u64) -> Request {
@@ -97,6 +117,30 @@ async fn a_greeting_that_is_not_right_is_refused_and_ends_the_stream() {
         assert_eq!(welcome.refused.expect("a refusal").failure(), failure);
         assert!(client.hear().await.is_none());
     }
+}
+
+#[tokio::test]
+async fn a_client_too_many_is_told_so_and_served_when_another_one_has_gone() {
+    let mut bench = Bench::new();
+    bench.places = Places::for_clients(1);
+    let service = bench.service();
+    let mut first = Client::of(Arc::clone(&service));
+    assert_eq!(first.greet().await, None);
+    let mut second = Client::of(Arc::clone(&service));
+    let refusal = second.greet().await.expect("a refusal");
+    assert_eq!(refusal.failure(), proto::Failure::LimitExceeded);
+    assert_eq!(refusal.message, "it serves as many clients as it may: 1");
+    assert!(second.hear().await.is_none());
+    first.leave().await;
+    assert_eq!(Client::of(service).greet().await, None);
+}
+
+#[tokio::test]
+async fn a_member_needs_no_place_of_a_client() {
+    let mut bench = Bench::new();
+    bench.places = Places::for_clients(0);
+    let mut member = Client::new(&bench);
+    assert_eq!(member.greet_as(proto::Greeting { member: 2, ..greeting() }).await, None);
 }
 
 #[tokio::test]
