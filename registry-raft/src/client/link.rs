@@ -86,6 +86,11 @@ impl Link {
 }
 
 impl Link {
+    /// Whether the connection is up.
+    pub(crate) fn is_up(&self) -> bool {
+        self.up().is_some()
+    }
+
     fn up(&self) -> Option<Arc<Connection>> {
         match &*self.shared.state.borrow() {
             State::Up(connection) if connection.end_reason().is_none() => Some(Arc::clone(connection)),

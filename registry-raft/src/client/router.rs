@@ -47,6 +47,12 @@ struct Belief {
     in_somebody: bool,
 }
 
+impl Belief {
+    fn of(known: &Known) -> Self {
+        Self { term: known.term, in_somebody: known.leader.is_some() }
+    }
+}
+
 impl Router {
     /// Starts routing; the router's task ends when it is dropped. `connection` is told how the client stands.
     pub(crate) fn start(
@@ -139,7 +145,7 @@ impl Router {
     fn next_leader(&self, asked: &[u64]) -> Option<(Target, Belief)> {
         let (leader, before) = self.group.look(|known| {
             let leader = known.leader.as_ref().filter(|leader| !asked.contains(&leader.id));
-            (leader.cloned(), Belief { term: known.term, in_somebody: known.leader.is_some() })
+            (leader.cloned(), Belief::of(known))
         });
         if let Some(leader) = leader {
             return Some((self.dialled(&leader), before));
@@ -200,6 +206,41 @@ impl Router {
             _ = news => {}
         }
         attempts.check_deadline()
+    }
+
+    /// Answers a read until `deadline`. Whoever serves a linearizable one needs the leader's word: a client that is
+    /// connected to the leader asks it there, which saves a hop. A leader that is silent is given up after a while, and
+    /// in time for the home member to answer. Listings stay there all the same, since there the hop is the smaller part
+    /// of the work, and so do the reads of a member's own process.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Router::at_home`].
+    pub(crate) async fn read(&self, request: &Request, deadline: Instant) -> Result<Answer, proto::Refusal> {
+        if is_brief_and_linearizable(request)
+            && let Some((leader, before)) = self.connected_leader()
+        {
+            let now = Instant::now();
+            let patience = (deadline.duration_since(now) / 2).min(self.timing.connect_timeout);
+            match self.ask_leader(&leader, request.clone(), before, now + patience).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => Attempts::new(self.timing, deadline).judge(failed).map(drop)?,
+            }
+        }
+        self.at_home(request, deadline).await
+    }
+
+    /// The leader, where it is another member than the home one and a connection to it is up. None is made for reads: the
+    /// leader has enough of them with the clients that write.
+    fn connected_leader(&self) -> Option<(Target, Belief)> {
+        if self.local.is_some() {
+            return None;
+        }
+        let home = self.home.borrow().as_ref().map(|home| home.id)?;
+        let (leader, before) = self.group.look(|known| (known.leader.clone(), Belief::of(known)));
+        let leader = leader.filter(|leader| leader.id != home)?;
+        let target = self.dialled(&leader);
+        self.links.to(&target).is_up().then_some((target, before))
     }
 
     /// Asks the home member, or another one while that cannot answer, until `deadline`.
@@ -311,6 +352,16 @@ impl Attached {
     pub(crate) fn credit(&self, events: u64) {
         self.source.credit(events);
     }
+}
+
+/// A read of one thing that is to see every change that was acknowledged before it.
+fn is_brief_and_linearizable(request: &Request) -> bool {
+    let freshness = match request {
+        Request::Get(get) => &get.freshness,
+        Request::InspectLock(inspect) => &inspect.freshness,
+        _ => return false,
+    };
+    freshness.as_ref().is_some_and(|freshness| freshness.linearizable)
 }
 
 /// How long one attempt to attach a subscription may take.

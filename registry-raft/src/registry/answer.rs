@@ -38,10 +38,10 @@ impl Inner {
         Ok(Done { revision, applied: outcome.outcome })
     }
 
-    /// Asks the home member. What fails has changed nothing: these requests never do.
+    /// Asks a member. What fails has changed nothing: these requests never do.
     pub(super) async fn read(&self, operation: Operation, request: Request) -> Result<Answer> {
         let answered = async {
-            self.router.at_home(&request, self.deadline()).await.map_err(|refusal| read_error(refusal, operation))
+            self.router.read(&request, self.deadline()).await.map_err(|refusal| read_error(refusal, operation))
         };
         self.while_open(operation, Effect::NotApplied, answered).await
     }
