@@ -152,11 +152,11 @@ impl Peer for Scripted {
         self.streams.fetch_add(1, Ordering::Relaxed);
         // Whoever opens a stream and waits for it before the first heartbeat waits for ever.
         let mut heartbeats = request.into_inner();
-        let first = next_answer(&mut heartbeats).await;
+        let Some(first) = next_answer(&mut heartbeats).await else { return Ok(Response::new(stream::empty().boxed())) };
         let rest = stream::unfold(heartbeats, async |mut heartbeats| {
             next_answer(&mut heartbeats).await.map(|answer| (answer, heartbeats))
         });
-        Ok(Response::new(stream::iter(first).chain(rest).boxed()))
+        Ok(Response::new(stream::iter([first]).chain(rest).boxed()))
     }
 
     async fn vote(&self, _: Request<proto::BallotRequest>) -> Result<Response<proto::BallotResponse>, Status> {
