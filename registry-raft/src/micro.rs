@@ -23,12 +23,14 @@ pub trait Scenario {
     /// How many operations one round is.
     fn operations(&self) -> u64;
 
-    /// Makes the next round possible. Not measured.
+    /// Makes the next round possible, where something is left of the one before it. Not measured.
     ///
     /// # Errors
     ///
     /// [`Broken`]
-    fn prepare(&mut self) -> Result<(), Broken>;
+    fn prepare(&mut self) -> Result<(), Broken> {
+        Ok(())
+    }
 
     /// One round: what is measured.
     ///

@@ -11,6 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::attempts::{Attempts, Verdict};
 use super::group::Known;
 use super::home::{Home, HomeKeeper, LocalMember};
+use super::link::Link;
 use super::{ClientTiming, Group, Links, Target};
 use crate::boundary::{Boundary, EventSource, Failed, LeaderView};
 use crate::proto;
@@ -122,7 +123,8 @@ impl Router {
                 continue;
             };
             asked.push(target.id);
-            let failed = match self.ask_leader(&target, request.clone(), before, deadline).await {
+            let boundary = self.boundary(&target);
+            let failed = match self.ask_leader(target.id, &*boundary, request.clone(), before, deadline).await {
                 Ok(answer) => return Ok(Answered { answer, sent_before: attempts.maybe_applied() }),
                 Err(failed) => failed,
             };
@@ -169,21 +171,21 @@ impl Router {
     /// Asks one member as leader, and gives up as soon as another one is known to lead.
     async fn ask_leader(
         &self,
-        target: &Target,
+        member: u64,
+        boundary: &dyn Boundary,
         request: Request,
         before: Belief,
         deadline: Instant,
     ) -> Result<Answer, Failed> {
         let mut known = self.group.watch();
         let superseded = known.wait_for(|known| {
-            let other = known.leader.as_ref().is_some_and(|leader| leader.id != target.id);
+            let other = known.leader.as_ref().is_some_and(|leader| leader.id != member);
             other && (known.term > before.term || !before.in_somebody)
         });
-        let boundary = self.boundary(target);
         tokio::select! {
             biased;
             answered = boundary.request(request, deadline) => answered,
-            _ = superseded => Err(Failed::Lost(format!("member {} leads no longer", target.id))),
+            _ = superseded => Err(Failed::Lost(format!("member {member} leads no longer"))),
         }
     }
 
@@ -218,11 +220,11 @@ impl Router {
     /// As of [`Router::at_home`].
     pub(crate) async fn read(&self, request: &Request, deadline: Instant) -> Result<Answer, proto::Refusal> {
         if is_brief_and_linearizable(request)
-            && let Some((leader, before)) = self.connected_leader()
+            && let Some((leader, link, before)) = self.connected_leader()
         {
             let now = Instant::now();
             let patience = (deadline.duration_since(now) / 2).min(self.timing.connect_timeout);
-            match self.ask_leader(&leader, request.clone(), before, now + patience).await {
+            match self.ask_leader(leader, &*link, request.clone(), before, now + patience).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => Attempts::new(self.timing, deadline).judge(failed).map(drop)?,
             }
@@ -232,15 +234,15 @@ impl Router {
 
     /// The leader, where it is another member than the home one and a connection to it is up. None is made for reads: the
     /// leader has enough of them with the clients that write.
-    fn connected_leader(&self) -> Option<(Target, Belief)> {
+    fn connected_leader(&self) -> Option<(u64, Arc<Link>, Belief)> {
         if self.local.is_some() {
             return None;
         }
         let home = self.home.borrow().as_ref().map(|home| home.id)?;
         let (leader, before) = self.group.look(|known| (known.leader.clone(), Belief::of(known)));
         let leader = leader.filter(|leader| leader.id != home)?;
-        let target = self.dialled(&leader);
-        self.links.to(&target).is_up().then_some((target, before))
+        let link = self.links.to(&self.dialled(&leader));
+        link.is_up().then_some((leader.id, link, before))
     }
 
     /// Asks the home member, or another one while that cannot answer, until `deadline`.

@@ -180,10 +180,6 @@ impl Scenario for ApplyLocks {
         ROUND
     }
 
-    fn prepare(&mut self) -> Result<(), Broken> {
-        Ok(())
-    }
-
     fn run(&mut self) -> Result<(), Broken> {
         for acquire in &self.acquires {
             let acquired = apply(&mut self.state, acquire)?;
@@ -220,10 +216,6 @@ impl Get {
 impl Scenario for Get {
     fn operations(&self) -> u64 {
         ROUND
-    }
-
-    fn prepare(&mut self) -> Result<(), Broken> {
-        Ok(())
     }
 
     fn run(&mut self) -> Result<(), Broken> {

@@ -29,10 +29,6 @@ impl Scenario for BatchCodec {
         ROUND
     }
 
-    fn prepare(&mut self) -> Result<(), Broken> {
-        Ok(())
-    }
-
     fn run(&mut self) -> Result<(), Broken> {
         for _ in 0..ROUND {
             let decoded = Batch::decode(Bytes::from(self.0.encode_to_vec())).map_err(Broken::new)?;
@@ -72,10 +68,6 @@ impl AppendCodec {
 impl Scenario for AppendCodec {
     fn operations(&self) -> u64 {
         ROUND
-    }
-
-    fn prepare(&mut self) -> Result<(), Broken> {
-        Ok(())
     }
 
     fn run(&mut self) -> Result<(), Broken> {

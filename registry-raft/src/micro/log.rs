@@ -125,10 +125,6 @@ impl Scenario for Recover {
         1
     }
 
-    fn prepare(&mut self) -> Result<(), Broken> {
-        Ok(())
-    }
-
     fn run(&mut self) -> Result<(), Broken> {
         let storage = (self.open)().map_err(Broken::new)?;
         match storage.log().state().last {

@@ -22,10 +22,6 @@ impl Scenario for EncodeSnapshot {
         1
     }
 
-    fn prepare(&mut self) -> Result<(), Broken> {
-        Ok(())
-    }
-
     fn run(&mut self) -> Result<(), Broken> {
         match self.0.encode_snapshot().map(|piece| black_box(piece).len()).sum() {
             0_usize => Err(Broken::new("the snapshot is empty")),
@@ -49,10 +45,6 @@ impl DecodeSnapshot {
 impl Scenario for DecodeSnapshot {
     fn operations(&self) -> u64 {
         1
-    }
-
-    fn prepare(&mut self) -> Result<(), Broken> {
-        Ok(())
     }
 
     fn run(&mut self) -> Result<(), Broken> {

@@ -93,13 +93,17 @@ async fn a_leader_that_stays_silent_leaves_the_read_to_the_home_member_in_time()
     assert_eq!((gets(&leader), gets(&home)), (1, 1));
 }
 
+/// Leads, and refuses a get with this failure.
+fn refuses(failure: proto::Failure) -> impl Fn(&Request) -> Reaction {
+    move |request| match request {
+        Request::Get(_) => Reaction::Answer(Answer::Refused(refusal(failure))),
+        other => leads(other).into(),
+    }
+}
+
 #[tokio::test]
 async fn a_leader_that_cannot_answer_leaves_the_read_to_the_home_member() {
-    let unavailable = |request: &Request| match request {
-        Request::Get(_) => Reaction::Answer(Answer::Refused(refusal(proto::Failure::Unavailable))),
-        other => leads(other).into(),
-    };
-    let leader = Fake::start(2, unavailable).await;
+    let leader = Fake::start(2, refuses(proto::Failure::Unavailable)).await;
     let home = Fake::start(1, |request| reads(request).into()).await;
     let client = client_between(&home, &leader).await;
     client.router.read(&get(), soon()).await.unwrap();
@@ -108,16 +112,31 @@ async fn a_leader_that_cannot_answer_leaves_the_read_to_the_home_member() {
 
 #[tokio::test]
 async fn a_refusal_that_no_other_member_would_change_is_final() {
-    let refuses = |request: &Request| match request {
-        Request::Get(_) => Reaction::Answer(Answer::Refused(refusal(proto::Failure::InvalidArgument))),
-        other => leads(other).into(),
-    };
-    let leader = Fake::start(2, refuses).await;
+    let leader = Fake::start(2, refuses(proto::Failure::InvalidArgument)).await;
     let home = Fake::start(1, |request| reads(request).into()).await;
     let client = client_between(&home, &leader).await;
     let refused = client.router.read(&get(), soon()).await.unwrap_err();
-    assert_eq!(refused.failure(), proto::Failure::InvalidArgument);
-    assert_eq!(gets(&home), 0);
+    assert_eq!((refused.failure(), gets(&home)), (proto::Failure::InvalidArgument, 0));
+}
+
+/// Reads share the connection to the leader with the heartbeats of sessions.
+#[tokio::test]
+async fn reads_that_wait_do_not_hold_up_a_heartbeat() {
+    let leader = Fake::start(1, silent).await;
+    let client = client_of(vec![leader.target()]);
+    client.router.found_home(soon()).await.unwrap();
+    let deadline = soon();
+    let request = get();
+    let reading = futures::future::join_all((0..1000).map(|_| client.router.read(&request, deadline)));
+    let beating = async {
+        // As many as one connection carries: the others wait for their turns.
+        leader.heard(900).await;
+        client.router.at_leader(&Request::Heartbeat(proto::HeartbeatRequest::default()), deadline).await
+    };
+    tokio::select! {
+        _ = reading => panic!("a silent leader answered"),
+        answered = beating => drop(answered.unwrap()),
+    }
 }
 
 #[tokio::test]
