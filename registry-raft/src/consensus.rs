@@ -52,6 +52,8 @@ use tonic::service::Routes;
 pub(crate) use self::codec::{append_request, append_request_of};
 pub(crate) use self::compaction::CompactionPolicy;
 pub(crate) use self::dial::{Dialer, TcpDialer};
+#[cfg(test)]
+pub(crate) use self::identity::PeerStamp;
 pub(crate) use self::identity::{ClusterId, Identity};
 pub(crate) use self::leadership::{LeaderHint, Leadership};
 pub(crate) use self::proposal::{PendingProposal, ProposeError};
@@ -272,11 +274,16 @@ impl Consensus {
         }
     }
 
+    /// Stops at once, in the background: says and takes nothing any more, whoever still holds a clone.
+    pub(crate) fn stop(&self) {
+        self.shared.admitted.send_replace(false);
+        self.shared.stopping.cancel();
+    }
+
     /// Stops in good order: takes nothing any more, ends every task, closes the log. Whoever leads calls
     /// [`Consensus::transfer_leadership`] first. Safe to call more than once.
     pub(crate) async fn shutdown(&self) {
-        self.shared.admitted.send_replace(false);
-        self.shared.stopping.cancel();
+        self.stop();
         // The core has nothing more to say: what was not acknowledged is unknown to whoever proposed it.
         drop(self.shared.core.shutdown().await);
         self.shared.tasks.close();
@@ -315,7 +322,7 @@ fn spawn_tasks(
     let births = Arc::new(Births::default());
     let configured = members.keys().copied().collect();
     shared.spawn(leadership::follow(shared.clone(), sender));
-    shared.spawn(leadership::watch_core(shared.clone()));
+    shared.tasks.spawn(leadership::watch_core(shared.clone()));
     shared.spawn(succession::watch_peers(shared.clone(), births.clone(), configured));
     shared.spawn(registrar::keep_register(shared.clone(), births, leadership.clone()));
     shared.spawn(watchdog::watch_disk(shared.clone(), log));

@@ -39,7 +39,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::limits::STOP_STEP_MAX;
@@ -69,7 +69,6 @@ pub(crate) struct Member {
     server: Mutex<Option<AbortOnDropHandle<()>>>,
     /// Nothing is accepted any more.
     closing: CancellationToken,
-    _stop_on_drop: DropGuard,
 }
 
 impl Member {
@@ -143,6 +142,14 @@ impl Member {
         }
         self.view.send_modify(|view| view.standing = Standing::Away);
         tracing::info!(member = self.node, "stopped");
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.service.stop.cancel();
+        // By word, because the connections of its peers hold consensus, and would end only after it.
+        self.consensus.stop();
     }
 }
 

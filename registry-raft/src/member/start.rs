@@ -159,7 +159,6 @@ impl Parts {
             tasks,
             server: Mutex::new(Some(server)),
             closing,
-            _stop_on_drop: service.stop.clone().drop_guard(),
             service,
         }
     }

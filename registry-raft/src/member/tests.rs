@@ -16,7 +16,9 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::client::{Caller, ClientTiming, Group, Links, Target};
-use crate::consensus::CompactionPolicy;
+use crate::consensus::{ClusterId, CompactionPolicy, Identity, PeerStamp};
+use crate::proto;
+use crate::proto::peer_client::PeerClient;
 use crate::registry::{Foundation, RaftRegistry};
 use crate::timing::Timing;
 
@@ -172,4 +174,18 @@ async fn several_members_live_in_one_process_and_stop_in_order() {
     timeout(PATIENCE, one.shutdown()).await.unwrap();
     timeout(PATIENCE, one.shutdown()).await.unwrap();
     timeout(PATIENCE, other.shutdown()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_is_dropped_lets_go_of_a_peer_that_holds_on() {
+    let members = BTreeMap::from([(1, "127.0.0.1:0".to_owned()), (2, "127.0.0.1:1".to_owned())]);
+    let member = Member::start(MemberSettings { members, ..alone() }).await.unwrap();
+    let stamp = PeerStamp::new(Identity { cluster: ClusterId::of_name("test"), node: 2 }, 1);
+    let channel = tonic::transport::Endpoint::new(format!("http://{}", member.address())).unwrap().connect_lazy();
+    let mut peer = PeerClient::with_interceptor(channel, stamp);
+    let mut notices = peer.attend(proto::AttendRequest::default()).await.unwrap().into_inner();
+    assert!(!notices.message().await.unwrap().unwrap().leaving);
+    drop(member);
+    let until_the_end = async { while let Ok(Some(_farewell)) = notices.message().await {} };
+    timeout(PATIENCE, until_the_end).await.expect("the end of a stream of a member that is gone");
 }
