@@ -18,7 +18,7 @@ use crate::{Outcome, line, say};
 /// Members of every cluster.
 const MEMBERS: usize = 3;
 /// Why some cases have no figures of the peers.
-const OF_MEMBERS: &str = "not run: needs servers with settings of their own, which are started for ours only";
+const OF_OURS: &str = "not run: has a goal for ours only";
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -137,7 +137,7 @@ async fn repeat(options: &Options, case: Case, clusters: &mut [Cluster], rows: &
                 let measured = run_once(case, &mut scene, path).await;
                 let row = row(options, case, cluster, path, repeat, measured);
                 say(&format!("         {}", report::summary(&row)));
-                if row.error.as_ref().is_some_and(|error| error != OF_MEMBERS) {
+                if row.error.as_ref().is_some_and(|error| error != OF_OURS) {
                     // Whatever failed may have left servers behind that do not serve.
                     renew(cluster).await;
                 }
@@ -148,8 +148,8 @@ async fn repeat(options: &Options, case: Case, clusters: &mut [Cluster], rows: &
 }
 
 async fn run_once(case: Case, scene: &mut Scene<'_>, path: Path) -> Outcome<Figures> {
-    if case.is_of_members() && scene.cluster.kind() != Kind::Raft {
-        return Err(OF_MEMBERS.to_owned());
+    if case.is_of_ours() && scene.cluster.kind() != Kind::Raft {
+        return Err(OF_OURS.to_owned());
     }
     if case.needs_fresh() {
         scene.cluster.renew().await?;
