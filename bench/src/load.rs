@@ -50,7 +50,8 @@ impl Scene<'_> {
 
     /// The same with more processes that were started here.
     pub(crate) fn look_also_at(&self, more: &[u32]) -> Usage {
-        Usage::of(&[&self.cluster.processes(), self.others, more, &[std::process::id()]].concat())
+        let processes = [&self.cluster.processes(), self.others, more, &[std::process::id()]].concat();
+        Usage::of(&processes, self.directory)
     }
 
     /// The memory of the largest server.
@@ -104,7 +105,7 @@ impl Scene<'_> {
             foreign_cpu: Some(spent.foreign_share()),
             ..with_latencies(latencies)
         };
-        match per(spent.written_bytes(&servers), calls) {
+        match spent.disk_bytes.and_then(|bytes| per(bytes, calls)) {
             Some(bytes) => figures.with("disk_bytes_per_op", bytes),
             None => figures,
         }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Instant;
 
 /// A look at some processes, and at the machine.
@@ -11,6 +13,7 @@ pub(crate) struct Usage {
     /// CPU time of each process and of its children that ended, in ticks.
     ticks: BTreeMap<u32, u64>,
     written: BTreeMap<u32, u64>,
+    disk_sectors: Option<u64>,
     busy: u64,
 }
 
@@ -20,14 +23,22 @@ pub(crate) struct Spent {
     pub(crate) seconds: f64,
     ticks: BTreeMap<u32, u64>,
     written: BTreeMap<u32, u64>,
+    /// What the disk took, from whomever.
+    pub(crate) disk_bytes: Option<f64>,
     busy: u64,
 }
 
 impl Usage {
-    /// Looks at these processes now.
-    pub(crate) fn of(processes: &[u32]) -> Self {
+    /// Looks at these processes now, and at the disk of this directory.
+    pub(crate) fn of(processes: &[u32], directory: &Path) -> Self {
         let read = |of: fn(u32) -> Option<u64>| processes.iter().filter_map(|id| Some((*id, of(*id)?))).collect();
-        Self { at: Instant::now(), ticks: read(cpu_ticks), written: read(written_bytes), busy: busy_ticks() }
+        Self {
+            at: Instant::now(),
+            ticks: read(cpu_ticks),
+            written: read(written_bytes),
+            disk_sectors: written_sectors(directory),
+            busy: busy_ticks(),
+        }
     }
 
     /// What was used from `self` to `later`. A process that is not there any more counts for nothing.
@@ -36,6 +47,10 @@ impl Usage {
             seconds: later.at.duration_since(self.at).as_secs_f64(),
             ticks: differences(&self.ticks, &later.ticks),
             written: differences(&self.written, &later.written),
+            disk_bytes: later
+                .disk_sectors
+                .zip(self.disk_sectors)
+                .map(|(after, before)| as_float(after.saturating_sub(before).saturating_mul(SECTOR))),
             busy: later.busy.saturating_sub(self.busy),
         }
     }
@@ -47,7 +62,8 @@ impl Spent {
         as_float(sum(&self.ticks, processes)) * 1e6 / ticks_per_second()
     }
 
-    /// Bytes that these processes sent to the disk.
+    /// Bytes of the pages that these processes changed in their files: what reaches the disk may be less, where only a part
+    /// of a large page is written, and more, by what the file system notes in its journal.
     pub(crate) fn written_bytes(&self, processes: &[u32]) -> f64 {
         as_float(sum(&self.written, processes))
     }
@@ -94,6 +110,21 @@ fn process_ticks(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<u64> = rest.split_whitespace().skip(11).take(4).filter_map(|field| field.parse().ok()).collect();
     (fields.len() == 4).then(|| fields.iter().sum())
+}
+
+/// What the kernel counts a disk in, whatever the disk is made of.
+const SECTOR: u64 = 512;
+
+/// Sectors written to the disk of this directory; `None` where its file system has no disk of its own.
+fn written_sectors(directory: &Path) -> Option<u64> {
+    let device = fs::metadata(directory).ok()?.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    sectors(&fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat")).ok()?)
+}
+
+/// The 7th field.
+fn sectors(stat: &str) -> Option<u64> {
+    stat.split_whitespace().nth(6)?.parse().ok()
 }
 
 fn written_bytes(process: u32) -> Option<u64> {
@@ -154,6 +185,12 @@ mod tests {
     #[test]
     fn the_machine_is_busy_without_idling_and_interrupts() {
         assert_eq!(machine_ticks("cpu  10 20 30 1000 500 7 8 40 0 0\ncpu0 1 2"), Some(100));
+    }
+
+    #[test]
+    fn sectors_are_those_that_were_written() {
+        assert_eq!(sectors("  10 11 12 13 20 21 22 23 0 30 31\n"), Some(22));
+        assert_eq!(sectors("1 2 3"), None);
     }
 
     #[test]

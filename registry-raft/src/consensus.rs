@@ -274,16 +274,11 @@ impl Consensus {
         }
     }
 
-    /// Stops at once, in the background: says and takes nothing any more, whoever still holds a clone.
-    pub(crate) fn stop(&self) {
-        self.shared.admitted.send_replace(false);
-        self.shared.stopping.cancel();
-    }
-
     /// Stops in good order: takes nothing any more, ends every task, closes the log. Whoever leads calls
     /// [`Consensus::transfer_leadership`] first. Safe to call more than once.
     pub(crate) async fn shutdown(&self) {
-        self.stop();
+        self.shared.admitted.send_replace(false);
+        self.shared.stopping.cancel();
         // The core has nothing more to say: what was not acknowledged is unknown to whoever proposed it.
         drop(self.shared.core.shutdown().await);
         self.shared.tasks.close();
@@ -322,7 +317,7 @@ fn spawn_tasks(
     let births = Arc::new(Births::default());
     let configured = members.keys().copied().collect();
     shared.spawn(leadership::follow(shared.clone(), sender));
-    shared.tasks.spawn(leadership::watch_core(shared.clone()));
+    shared.spawn(leadership::watch_core(shared.clone()));
     shared.spawn(succession::watch_peers(shared.clone(), births.clone(), configured));
     shared.spawn(registrar::keep_register(shared.clone(), births, leadership.clone()));
     shared.spawn(watchdog::watch_disk(shared.clone(), log));

@@ -25,6 +25,7 @@ mod quorum;
 #[cfg(test)]
 mod quorum_fake;
 mod reads;
+mod runtime;
 mod server;
 mod service;
 mod sessions;
@@ -39,10 +40,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::limits::STOP_STEP_MAX;
+use self::runtime::OwnRuntime;
 use self::service::{LocalBoundary, Service};
 pub(crate) use self::settings::{DataPlace, Exposure, MemberSettings};
 #[cfg(feature = "micro")]
@@ -69,6 +71,9 @@ pub(crate) struct Member {
     server: Mutex<Option<AbortOnDropHandle<()>>>,
     /// Nothing is accepted any more.
     closing: CancellationToken,
+    _stop_on_drop: DropGuard,
+    /// What everything above runs on but what users of this process call.
+    _runtime: OwnRuntime,
 }
 
 impl Member {
@@ -142,14 +147,6 @@ impl Member {
         }
         self.view.send_modify(|view| view.standing = Standing::Away);
         tracing::info!(member = self.node, "stopped");
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        self.service.stop.cancel();
-        // By word, because the connections of its peers hold consensus, and would end only after it.
-        self.consensus.stop();
     }
 }
 

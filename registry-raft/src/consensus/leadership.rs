@@ -70,8 +70,7 @@ fn current(shared: &Shared, applied_term: u64, fatal: Option<String>) -> Leaders
     Leadership { term, leader, leading, ready: leading && applied_term == term, fatal }
 }
 
-/// Turns a failure of the core into a reason to stop, and stops the core for every other reason: otherwise it would go on
-/// with its peers for as long as anything holds it.
+/// Turns a failure of the core into a reason to stop, and stops the core for every other reason.
 ///
 /// The end of the core is the end of what it says of its role: its full metrics change with every entry, and would wake
 /// this task as often.
@@ -79,13 +78,12 @@ pub(crate) async fn watch_core(shared: Arc<Shared>) {
     let mut role = shared.core.server_metrics();
     let mut fatal = shared.fatal.subscribe();
     loop {
-        if shared.stopping.is_cancelled() || fatal.borrow_and_update().is_some() {
+        if fatal.borrow_and_update().is_some() {
             // The core cannot fail to stop in a way that matters here: it takes nothing any more.
             drop(shared.core.shutdown().await);
             return;
         }
         tokio::select! {
-            () = shared.stopping.cancelled() => {}
             changed = role.changed() => if changed.is_err() {
                 shared.fail(match shared.metrics().running_state {
                     Err(error) => format!("consensus stopped: {error}"),

@@ -21,6 +21,7 @@ use super::places::Places;
 use super::proposals::{Batcher, Proposals};
 use super::quorum::{LateQuorum, Quorum};
 use super::reads::{IndexAsker, LeaderIndex, Reads};
+use super::runtime::OwnRuntime;
 use super::server;
 use super::service::Service;
 use super::sessions::Sessions;
@@ -40,6 +41,13 @@ impl Member {
     /// Configuration (an address that is taken, a directory that is not this member's, members that are no group) or
     /// internal (damaged data): one line that says what is wrong and what to do.
     pub(crate) async fn start(settings: MemberSettings) -> Result<Self, Error> {
+        let failed = |error| internal(format!("the runtime of the member: {error}"));
+        let runtime = OwnRuntime::start().map_err(failed)?;
+        runtime.hand_to(|runtime| Self::begin(settings, runtime)).await.map_err(failed)?
+    }
+
+    /// Starts a member on this runtime, which is that of the caller too.
+    async fn begin(settings: MemberSettings, runtime: OwnRuntime) -> Result<Self, Error> {
         let listener = server::bind(&settings.listen, settings.exposure).await?;
         let address = listener.local_addr().map_err(|error| configuration(error.to_string()))?;
         let members = with_own_port(&settings, address)?;
@@ -61,7 +69,7 @@ impl Member {
         };
         let consensus = Consensus::start(setup).await.map_err(start_error)?;
         quorum.set(consensus.clone());
-        Ok(parts.run(consensus, listener, address, links))
+        Ok(parts.run(consensus, listener, address, links, runtime))
     }
 }
 
@@ -130,7 +138,14 @@ impl Parts {
     }
 
     /// Starts the tasks, and the server last.
-    fn run(self, consensus: Consensus, listener: TcpListener, address: SocketAddr, links: Links) -> Member {
+    fn run(
+        self,
+        consensus: Consensus,
+        listener: TcpListener,
+        address: SocketAddr,
+        links: Links,
+        runtime: OwnRuntime,
+    ) -> Member {
         let Self { service, batcher, asker, keeper, view, observer: _ } = self;
         let tasks = TaskTracker::new();
         let stop = &service.stop;
@@ -159,7 +174,9 @@ impl Parts {
             tasks,
             server: Mutex::new(Some(server)),
             closing,
+            _stop_on_drop: service.stop.clone().drop_guard(),
             service,
+            _runtime: runtime,
         }
     }
 }

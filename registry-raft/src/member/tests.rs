@@ -189,3 +189,15 @@ async fn a_member_that_is_dropped_lets_go_of_a_peer_that_holds_on() {
     let until_the_end = async { while let Ok(Some(_farewell)) = notices.message().await {} };
     timeout(PATIENCE, until_the_end).await.expect("the end of a stream of a member that is gone");
 }
+
+#[test]
+fn a_member_answers_while_the_application_that_started_it_runs_nothing() {
+    let application = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let member = application.block_on(Member::start(alone())).unwrap();
+    let mut stream = std::net::TcpStream::connect(member.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    std::io::Write::write_all(&mut stream, b"GET /health HTTP/1.1\r\nHost: member\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
