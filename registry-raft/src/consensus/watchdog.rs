@@ -14,7 +14,7 @@ use crate::storage::Log;
 /// names does not answer. What hangs for longer still is given up by the storage, and the member stops.
 pub(crate) async fn watch_disk(shared: Arc<Shared>, log: Log) {
     loop {
-        tokio::time::sleep(shared.timing.heartbeat).await;
+        tokio::time::sleep(shared.timing.disk_stall / 8).await;
         let Some(stalled) = log.oldest_unfinished().filter(|age| *age >= shared.timing.disk_stall) else {
             continue;
         };

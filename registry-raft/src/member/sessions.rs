@@ -145,18 +145,19 @@ impl Sessions {
         self.meters.clients.set(count(watched.clients.len()));
     }
 
-    /// Looks at the deadlines until `stop`; one round of ends is on its way at a time.
+    /// Looks at the deadlines until `stop`, while this member leads; one round of ends is on its way at a time.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut leadership = self.quorum.leadership();
         let mut ticks = tokio::time::interval(SESSION_TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut rounds = JoinSet::new();
         loop {
+            let leading = leadership.borrow().leading;
             tokio::select! {
                 () = stop.cancelled() => return,
                 // There may be more: ten thousand that end at once do not wait for a tick each time.
                 Some(_) = rounds.join_next(), if !rounds.is_empty() => {}
-                _ = ticks.tick() => {}
+                _ = ticks.tick(), if leading => {}
                 changed = leadership.changed() => if changed.is_err() { return },
             }
             let now_leading = leadership.borrow_and_update().clone();

@@ -15,10 +15,10 @@ use crate::member::metrics::Meters;
 use crate::member::quorum::{LeaderHint, Leadership, Quorum};
 use crate::member::reads::LeaderIndex;
 
-/// How often the leader looks at its confirmation.
-const CHECK_EVERY: Duration = Duration::from_millis(100);
+/// How soon a leader without a confirmation looks again, and a follower without an answer asks again.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How often a follower asks for the leader's: each time costs the leader a round to its quorum.
-const ASK_EVERY: Duration = Duration::from_millis(300);
+const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How long it waits for the answer.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// A new leader is believed for this long, and an old one after its last answer.
@@ -37,40 +37,54 @@ impl ViewKeeper {
     pub(crate) async fn run(self) {
         let mut leadership = self.quorum.leadership();
         let mut believed_until = Instant::now() + BELIEVED_FOR;
+        let mut ask_at = Instant::now() + ASK_EVERY;
         let mut known = Leadership::default();
         loop {
             let now = leadership.borrow_and_update().clone();
             if (now.term, &now.leader) != (known.term, &known.leader) {
                 believed_until = Instant::now() + BELIEVED_FOR;
+                ask_at = Instant::now() + ASK_EVERY;
                 self.count(&known, &now);
             }
             known = now;
-            let able = if known.leading { self.confirmed(&known) } else { Instant::now() < believed_until };
-            self.publish(known.leader.as_ref().filter(|_| able), &known);
-            let pause = Instant::now() + if known.leading { CHECK_EVERY } else { ASK_EVERY };
-            let changed = timeout_at(pause, leadership.changed()).await;
-            if matches!(changed, Ok(Err(_))) {
-                return;
+            let confirmed_until = self.quorum.confirmed_until().filter(|_| known.ready);
+            let able_until = if known.leading { confirmed_until } else { Some(believed_until) };
+            let able_until = able_until.filter(|until| *until > Instant::now());
+            self.publish(known.leader.as_ref().filter(|_| able_until.is_some()), &known);
+            let look_again = if known.leading {
+                able_until.unwrap_or_else(|| Instant::now() + AGAIN_AFTER)
+            } else {
+                able_until.map_or(ask_at, |until| until.min(ask_at))
+            };
+            match timeout_at(look_again, leadership.changed()).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(_gone)) => return,
+                Err(_elapsed) => {}
             }
-            let news = changed.is_ok();
-            if let Some(leader) = known.leader.clone().filter(|_| !known.leading && !news) {
-                let answered = tokio::select! {
-                    answered = timeout(ANSWER_WITHIN, self.leader.ask(leader)) => matches!(answered, Ok(Ok(_))),
-                    // News of another leader do not wait for the answer of this one.
-                    changed = leadership.changed() => match changed {
-                        Ok(()) => false,
-                        Err(_gone) => return,
-                    },
-                };
-                if answered {
-                    believed_until = Instant::now() + BELIEVED_FOR;
-                }
+            if known.leading || Instant::now() < ask_at {
+                continue;
             }
+            let answered = tokio::select! {
+                answered = self.answers(known.leader.as_ref()) => answered,
+                // News of another leader do not wait for the answer of this one.
+                changed = leadership.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_gone) => return,
+                },
+            };
+            if answered {
+                believed_until = Instant::now() + BELIEVED_FOR;
+            }
+            ask_at = Instant::now() + if answered { ASK_EVERY } else { AGAIN_AFTER };
         }
     }
 
-    fn confirmed(&self, known: &Leadership) -> bool {
-        known.ready && self.quorum.confirmed_until().is_some_and(|until| until > Instant::now())
+    /// Whether the leader, if there is one, tells its read index in time.
+    async fn answers(&self, leader: Option<&LeaderHint>) -> bool {
+        match leader {
+            Some(leader) => matches!(timeout(ANSWER_WITHIN, self.leader.ask(leader.clone())).await, Ok(Ok(_))),
+            None => false,
+        }
     }
 
     /// `leader`: who is believed able to serve.
