@@ -4,6 +4,7 @@
 
 mod boundary;
 mod client;
+mod codec;
 mod config;
 mod connect;
 mod consensus;

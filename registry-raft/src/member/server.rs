@@ -3,9 +3,11 @@
 mod admin;
 mod listener;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{Stream, StreamExt};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -16,7 +18,7 @@ pub(crate) use self::listener::bind;
 use self::listener::incoming;
 use crate::boundary::MESSAGE_LEN_MAX;
 use crate::member::health::Health;
-use crate::member::service::Service;
+use crate::member::service::{Sent, Service};
 use crate::proto;
 use crate::proto::registry_server::{Registry, RegistryServer};
 
@@ -70,7 +72,7 @@ struct Clients {
 
 #[tonic::async_trait]
 impl Registry for Clients {
-    type AttachStream = ReceiverStream<Result<proto::MemberMessage, Status>>;
+    type AttachStream = Pin<Box<dyn Stream<Item = Sent> + Send>>;
 
     async fn attach(
         &self,
@@ -80,6 +82,6 @@ impl Registry for Clients {
             return Err(Status::unavailable("this member is stopping"));
         }
         let outbox = self.service.attach(request.into_inner());
-        Ok(Response::new(ReceiverStream::new(outbox)))
+        Ok(Response::new(ReceiverStream::new(outbox).map(|sent| *sent).boxed()))
     }
 }

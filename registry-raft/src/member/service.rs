@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::local::LocalBoundary;
+pub(crate) use self::outgoing::Sent;
 use crate::boundary::{Failed, LeaderView, MemberView};
 use crate::convert::{ConvertError, required};
 use crate::member::applied::Applied;

@@ -10,11 +10,14 @@ use crate::proto;
 use crate::proto::member_message::Message;
 
 /// What the transport takes from.
-pub(super) type Outbox = mpsc::Receiver<Result<proto::MemberMessage, Status>>;
+pub(super) type Outbox = mpsc::Receiver<Box<Sent>>;
+
+/// Boxed in the queue, which makes room for 32 of them for each client, however little that is sent.
+pub(crate) type Sent = Result<proto::MemberMessage, Status>;
 
 /// The way to one client.
 #[derive(Clone, Debug)]
-pub(super) struct Outgoing(mpsc::Sender<Result<proto::MemberMessage, Status>>);
+pub(super) struct Outgoing(mpsc::Sender<Box<Sent>>);
 
 /// The client takes nothing any more: it is gone, or stalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,7 @@ impl Outgoing {
     pub(super) async fn answer_all(&self, answers: &mut Vec<proto::Answer>) -> Result<(), Unreachable> {
         let messages = answers.drain(..).map(|answer| proto::MemberMessage { message: Some(Message::Answer(answer)) });
         match self.0.try_reserve_many(messages.len()) {
-            Ok(room) => room.zip(messages).for_each(|(place, message)| place.send(Ok(message))),
+            Ok(room) => room.zip(messages).for_each(|(place, message)| place.send(Box::new(Ok(message)))),
             Err(_full_or_closed) => {
                 for message in messages {
                     self.push(Ok(message)).await?;
@@ -63,8 +66,8 @@ impl Outgoing {
         self.0.closed().await;
     }
 
-    async fn push(&self, item: Result<proto::MemberMessage, Status>) -> Result<(), Unreachable> {
-        match timeout(OUTBOUND_STALL_MAX, self.0.send(item)).await {
+    async fn push(&self, item: Sent) -> Result<(), Unreachable> {
+        match timeout(OUTBOUND_STALL_MAX, self.0.send(Box::new(item))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Unreachable),
         }
