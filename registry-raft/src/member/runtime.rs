@@ -24,7 +24,8 @@ impl OwnRuntime {
     /// The system gives no thread.
     pub(super) fn start() -> io::Result<Self> {
         let mut builder = Builder::new_multi_thread();
-        let runtime = builder.worker_threads(WORKERS).thread_name("registry-member").enable_io().enable_time().build()?;
+        let runtime =
+            builder.worker_threads(WORKERS).thread_name("registry-member").enable_io().enable_time().build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
     }
 

@@ -196,7 +196,8 @@ fn a_member_answers_while_the_application_that_started_it_runs_nothing() {
     let member = application.block_on(Member::start(alone())).unwrap();
     let mut stream = std::net::TcpStream::connect(member.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    std::io::Write::write_all(&mut stream, b"GET /health HTTP/1.1\r\nHost: member\r\nConnection: close\r\n\r\n").unwrap();
+    std::io::Write::write_all(&mut stream, b"GET /health HTTP/1.1\r\nHost: member\r\nConnection: close\r\n\r\n")
+        .unwrap();
     let mut answer = String::new();
     std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

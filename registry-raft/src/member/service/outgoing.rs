@@ -12,7 +12,7 @@ use crate::proto::member_message::Message;
 /// What the transport takes from.
 pub(super) type Outbox = mpsc::Receiver<Box<Sent>>;
 
-/// Boxed in the queue, which makes room for 32 of them for each client, however little that is sent.
+/// What a client gets: a message, or the end. Boxed in the queue, which keeps room for 32 of them for each client, be it silent.
 pub(crate) type Sent = Result<proto::MemberMessage, Status>;
 
 /// The way to one client.
