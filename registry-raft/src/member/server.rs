@@ -25,7 +25,7 @@ use crate::proto::registry_server::{Registry, RegistryServer};
 /// HTTP/2 streams of one connection: a client needs one, a peer a handful.
 const STREAMS_MAX: u32 = 64;
 /// An idle connection is asked for a sign of life this often ..
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// .. and ended when none comes within this.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What one stream, and all streams of a connection, may have under way towards this member: many small requests.
