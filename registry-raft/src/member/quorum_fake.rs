@@ -18,6 +18,7 @@ use crate::member::clock::testing::ManualClock;
 use crate::member::grants::Grants;
 use crate::member::metrics::Meters;
 use crate::member::observer::Observer;
+use crate::member::peers::own_read_index;
 use crate::member::places::Places;
 use crate::member::proposals::Proposals;
 use crate::member::quorum::{LeaderHint, Leadership, LogStatus, ProposeError, Quorum};
@@ -169,12 +170,15 @@ pub(crate) struct Bench {
 }
 
 /// Nobody leads elsewhere.
-struct NoLeader;
+struct OnlyThis(Arc<dyn Quorum>);
 
 #[async_trait]
-impl AskLeader for NoLeader {
-    async fn read_index(&self, _leader: &LeaderHint, _deadline: Instant) -> Result<u64, Failed> {
-        Err(Failed::NotSent("nobody leads elsewhere".to_owned()))
+impl AskLeader for OnlyThis {
+    async fn read_index(&self, leader: &LeaderHint, deadline: Instant) -> Result<u64, Failed> {
+        match leader.id {
+            1 => own_read_index(&*self.0, deadline).await,
+            _other => Err(Failed::NotSent("nobody leads elsewhere".to_owned())),
+        }
     }
 }
 
@@ -204,7 +208,7 @@ impl Bench {
     pub(crate) fn service(&self) -> Arc<Service> {
         let quorum: Arc<dyn Quorum> = Arc::clone(&self.quorum) as _;
         let (proposals, batcher) = Proposals::new(Arc::clone(&quorum), Arc::clone(&self.meters));
-        let (leader, asker) = LeaderIndex::new(Arc::new(NoLeader));
+        let (leader, asker) = LeaderIndex::new(Arc::new(OnlyThis(Arc::clone(&quorum))));
         let view = MemberView { standing: Standing::Serving, ..MemberView::default() };
         let service = Arc::new(Service {
             cluster: "test".to_owned(),

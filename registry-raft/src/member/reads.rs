@@ -2,7 +2,7 @@
 //!
 //! A linearizable read takes the leader's commit index, confirmed by a quorum after the read arrived (ReadIndex, Ongaro,
 //! "Consensus: Bridging Theory and Practice", 2014, section 6.4), waits until this member has applied it, and reads its
-//! own state. Followers ask the leader once for all reads that wait at the moment.
+//! own state. The leader is asked once for all reads that wait at the moment, also where it is this member.
 
 mod leader_index;
 
@@ -121,9 +121,6 @@ impl Reads {
         loop {
             let now = leadership.borrow_and_update().clone();
             let asked = async {
-                if now.leading {
-                    return self.quorum.read_index().await.map_err(Failed::from);
-                }
                 match &now.leader {
                     Some(leader) => self.leader.ask(leader.clone()).await,
                     None => Err(ProposeError::NotLeader(None).into()),

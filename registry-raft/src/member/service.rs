@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use registry_api::{Revision, Scope};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +23,7 @@ use crate::member::applied::Applied;
 use crate::member::grants::Grants;
 use crate::member::limits::{DEADLINE_MAX, GRANT_WAIT_MAX};
 use crate::member::metrics::Meters;
+use crate::member::peers::own_read_index;
 use crate::member::places::Places;
 use crate::member::proposals::Proposals;
 use crate::member::quorum::{Quorum, not_leader};
@@ -79,7 +80,7 @@ impl Service {
             Request::InspectLock(inspect) => self.reads.lock(inspect, deadline).await.map(Answer::Lock),
             Request::ListDeaths(_) => Ok(Answer::Deaths(self.deaths())),
             Request::Status(_) => Ok(Answer::Status(self.status())),
-            Request::ReadIndex(_) => self.read_index(deadline).await.map(Answer::ReadIndex),
+            Request::ReadIndex(_) => own_read_index(&*self.quorum, deadline).await.map(Answer::ReadIndex),
             Request::Subscribe(_) => {
                 Err(Failed::refused(proto::Failure::InvalidArgument, "a subscription has more than one answer"))
             }
@@ -160,13 +161,6 @@ impl Service {
     fn deaths(&self) -> proto::Deaths {
         let state = self.quorum.state();
         proto::Deaths { certificates: state.deaths().cloned().collect() }
-    }
-
-    async fn read_index(&self, deadline: Instant) -> Result<u64, Failed> {
-        match timeout_at(deadline, self.quorum.read_index()).await {
-            Ok(result) => result.map_err(Failed::from),
-            Err(_elapsed) => Err(Failed::refused(proto::Failure::DeadlineExceeded, "no quorum answered in time")),
-        }
     }
 }
 

@@ -17,6 +17,7 @@ use super::grants::Grants;
 use super::health::Health;
 use super::metrics::{self, Meters};
 use super::observer::Observer;
+use super::peers::Leaders;
 use super::places::Places;
 use super::proposals::{Batcher, Proposals};
 use super::quorum::{LateQuorum, Quorum};
@@ -95,7 +96,8 @@ impl Parts {
         let meters = || Arc::clone(meters);
         let applied = Arc::new(Applied::new(quorum.state().revision()));
         let (proposals, batcher) = Proposals::new(Arc::clone(&quorum), meters());
-        let (leader, asker) = LeaderIndex::new(Arc::new(links.clone()));
+        let leaders = Leaders { own: settings.node, quorum: Arc::clone(&quorum), links: links.clone() };
+        let (leader, asker) = LeaderIndex::new(Arc::new(leaders));
         let clock = Arc::new(BootClock);
         let sessions = Arc::new(Sessions::new(settings.node, clock, Arc::clone(&quorum), meters()));
         let watches = Arc::new(Watches::new(Arc::clone(&quorum), meters()));

@@ -22,7 +22,7 @@ const ROUNDS_MAX: usize = 4;
 /// A leader that does not answer within this is not worth waiting for: the read looks for another one.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// How a leader is asked: over a connection, or by a test.
+/// How a leader is asked: in this member, over a connection, or by a test.
 #[async_trait]
 pub(crate) trait AskLeader: Send + Sync + 'static {
     /// The log position that a linearizable read must have applied.
