@@ -9,6 +9,7 @@
 //! up. The subscription on the other side takes events out as its consumer gives credit, and when there was a gap begins
 //! again: from the history where that reaches back, otherwise with a snapshot.
 
+mod announcement;
 mod scopes;
 mod subscription;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use registry_api::{Revision, Scope};
 
 pub(crate) use self::subscription::{CreditGiver, Subscription};
 
+use self::announcement::Announcement;
 use self::scopes::Scopes;
 use self::watcher::{Mode, Pushed, Watcher};
 use crate::boundary::Failed;
@@ -80,8 +82,10 @@ impl Watches {
         let mut hub = self.lock();
         for change in changes {
             if let Some(entry) = change.entry() {
+                let mut announced = None;
                 hub.scopes.visit(entry.key.as_str(), |watcher| {
-                    if watcher.push(change) == Pushed::Overflowed {
+                    let announced = announced.get_or_insert_with(|| Arc::new(Announcement::from(change.clone())));
+                    if watcher.push(announced) == Pushed::Overflowed {
                         self.meters.overflows.increment(1);
                     }
                 });

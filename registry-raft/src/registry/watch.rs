@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::stream;
+use prost::Message;
 use registry_api::{Effect, Error, Event, Operation, Result, Scope, SubscribeFrom, Subscription};
 use tokio::time::Instant;
 
@@ -17,7 +19,7 @@ use super::Inner;
 use super::answer::undecodable;
 use crate::boundary::Failed;
 use crate::client::{Attached, Attempts, SUBSCRIBE_ATTEMPT};
-use crate::convert::error_of;
+use crate::convert::{ConvertError, error_of};
 use crate::proto;
 use crate::proto::Failure;
 use crate::proto::watch_event::Event as Wire;
@@ -35,7 +37,8 @@ struct Watch {
     scope: Scope,
     cursor: Cursor,
     attached: Option<Attached>,
-    arrived: VecDeque<proto::WatchEvent>,
+    /// Encoded, as they came.
+    arrived: VecDeque<Bytes>,
     parts: Option<Parts>,
     taken: u64,
     over: bool,
@@ -115,7 +118,8 @@ impl Watch {
     }
 
     /// Takes one event of the wire; a whole event comes out of it unless it is a part, or was delivered before.
-    fn take(&mut self, event: proto::WatchEvent) -> Result<Option<Event>> {
+    fn take(&mut self, event: Bytes) -> Result<Option<Event>> {
+        let event = proto::WatchEvent::decode(event).map_err(|_error| wrong(ConvertError::Unknown("an event")))?;
         if let Some(Wire::Snapshot(part)) = event.event {
             let mut parts = self.parts.take().unwrap_or_default();
             if !parts.add(part) {

@@ -77,7 +77,7 @@ fn what_is_sent_and_stored_is_copied_no_more_often_than_it_must() {
     bounds.check("append of 16 entries decoded and encoded", AppendCodec::new(16), (24, 8_500));
     bounds.check("16 records to the log", Append::new(Place::Memory, 16, 0).unwrap(), (14, 15_500));
     let to = |subscribers| FanOut::new(Audience { subscribers, others: 100 }).unwrap();
-    bounds.check("event to 1 subscriber", to(1), (6, 1_350));
-    bounds.check("event to 100 subscribers", to(100), (420, 126_000));
+    bounds.check("event to 1 subscriber", to(1), (8, 900));
+    bounds.check("event to 100 subscribers", to(100), (210, 7_500));
     bounds.hold();
 }

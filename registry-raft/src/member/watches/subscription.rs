@@ -3,17 +3,21 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use prost::Message;
 use registry_api::{Revision, SnapshotReason};
 use tokio::time::timeout;
 
 use super::Watches;
-use super::watcher::{Buffer, Mode, Watcher, weight};
+use super::announcement::Announcement;
+use super::watcher::{Buffer, Mode, Watcher};
 use crate::boundary::PART_LEN;
-use crate::convert::{cause_of, event_of};
+use crate::convert::cause_of;
 use crate::member::limits::{CATCH_UP_LEN, EVENTS_PER_MESSAGE_MAX, PROGRESS_AFTER};
 use crate::member::listing::ListWalk;
 use crate::proto;
-use crate::state_machine::{Change, StateMachine};
+use crate::proto::watch_event::Event;
+use crate::state_machine::StateMachine;
 
 /// A subscription at this member. Dropping it ends it.
 #[derive(Debug)]
@@ -23,7 +27,7 @@ pub(crate) struct Subscription {
     /// A snapshot that is being sent.
     snapshot: Option<(SnapshotReason, ListWalk)>,
     /// Events from the history; they come before those of the buffer.
-    backlog: VecDeque<Change>,
+    backlog: VecDeque<Arc<Announcement>>,
     /// Buffered events up to here were in the snapshot or in the backlog already.
     floor: Revision,
     /// The consumer knows that nothing is missing up to here.
@@ -43,7 +47,7 @@ impl CreditGiver {
 
 /// What can be done now.
 enum Step {
-    Send(Vec<proto::WatchEvent>),
+    Send(Vec<Bytes>),
     /// The buffer is not live: begin again.
     Restart(Mode),
     Wait,
@@ -59,12 +63,13 @@ impl Subscription {
         CreditGiver(Arc::clone(&self.watcher))
     }
 
-    /// The next events, as soon as there are some and the consumer has room for them; never none. Each uses one credit.
+    /// The next events, encoded, as soon as there are some and the consumer has room for them; never none. Each uses one
+    /// credit.
     ///
     /// # Cancellation
     ///
     /// Safe while it waits; what it returned was taken from the buffer.
-    pub(crate) async fn next(&mut self) -> Vec<proto::WatchEvent> {
+    pub(crate) async fn next(&mut self) -> Vec<Bytes> {
         loop {
             match self.step() {
                 Step::Send(events) => {
@@ -85,7 +90,7 @@ impl Subscription {
         }
     }
 
-    /// The buffer is locked only to take events out, never while they are converted: applying waits for it.
+    /// The buffer is locked only to take events out, never while they are encoded: applying waits for it.
     fn step(&mut self) -> Step {
         if self.snapshot.is_some() {
             if !self.watcher.lock().use_credit() {
@@ -103,7 +108,7 @@ impl Subscription {
         let changes = self.take(&mut buffer);
         if !changes.is_empty() {
             drop(buffer);
-            return Step::Send(changes.iter().filter_map(event_of).collect());
+            return Step::Send(changes.iter().map(|change| change.encoded()).collect());
         }
         match buffer.mode {
             Mode::Live => Step::Wait,
@@ -116,7 +121,7 @@ impl Subscription {
         }
     }
 
-    fn snapshot_part(&mut self) -> Option<proto::WatchEvent> {
+    fn snapshot_part(&mut self) -> Option<Bytes> {
         let (reason, walk) = self.snapshot.as_mut()?;
         let part = walk.next_part();
         let Some(part) = part else {
@@ -128,28 +133,25 @@ impl Subscription {
             self.told = walk.revision();
             self.snapshot = None;
         }
-        Some(proto::WatchEvent {
-            event: Some(proto::watch_event::Event::Snapshot(proto::SnapshotPart { cause, part: Some(part) })),
-        })
+        Some(encoded(Event::Snapshot(proto::SnapshotPart { cause, part: Some(part) })))
     }
 
     /// Changes of keys, of the backlog and then of the buffer: as many as credit and one message allow.
-    fn take(&mut self, buffer: &mut Buffer) -> Vec<Change> {
+    fn take(&mut self, buffer: &mut Buffer) -> Vec<Arc<Announcement>> {
         let mut changes = Vec::new();
         let mut bytes = 0;
         while changes.len() < EVENTS_PER_MESSAGE_MAX && bytes < PART_LEN && buffer.credit > 0 {
             let Some(change) = self.backlog.pop_front().or_else(|| self.pop_new(buffer)) else { break };
             buffer.credit -= 1;
-            bytes += weight(&change);
-            self.told = self.told.max(change.revision().unwrap_or_default());
+            bytes += change.weight();
+            self.told = self.told.max(change.revision());
             changes.push(change);
         }
         changes
     }
 
-    fn pop_new(&self, buffer: &mut Buffer) -> Option<Change> {
-        std::iter::from_fn(|| buffer.pop())
-            .find(|change| change.revision().is_some_and(|revision| revision > self.floor))
+    fn pop_new(&self, buffer: &mut Buffer) -> Option<Arc<Announcement>> {
+        std::iter::from_fn(|| buffer.pop()).find(|change| change.revision() > self.floor)
     }
 
     /// Begins again from this state, which holds every change that was not buffered.
@@ -184,13 +186,13 @@ impl Subscription {
                 return;
             }
             last = revision;
-            self.backlog.push_back(change);
+            self.backlog.push_back(Arc::new(change.into()));
         }
         self.floor = state.revision();
     }
 
     /// Tells how far a quiet subscription is, where the consumer does not know.
-    fn progress(&mut self) -> Option<proto::WatchEvent> {
+    fn progress(&mut self) -> Option<Bytes> {
         // In this order: an empty buffer means that every change up to the revision read before was delivered.
         let revision = self.watches.revision();
         let mut buffer = self.watcher.lock();
@@ -199,8 +201,12 @@ impl Subscription {
             return None;
         }
         self.told = revision;
-        Some(proto::WatchEvent { event: Some(proto::watch_event::Event::Progress(revision.into())) })
+        Some(encoded(Event::Progress(revision.into())))
     }
+}
+
+fn encoded(event: Event) -> Bytes {
+    proto::WatchEvent { event: Some(event) }.encode_to_vec().into()
 }
 
 impl Drop for Subscription {

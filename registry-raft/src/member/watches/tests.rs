@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::*;
+use prost::Message;
 use registry_api::Key;
 use tokio::time::timeout;
 
@@ -26,9 +28,9 @@ struct Mirror {
 }
 
 impl Mirror {
-    fn take(&mut self, events: Vec<proto::WatchEvent>) {
+    fn take(&mut self, events: Vec<Bytes>) {
         for event in events {
-            match event.event.expect("an event") {
+            match proto::WatchEvent::decode(event).expect("an event").event.expect("of a known kind") {
                 Event::Snapshot(part) => self.snapshot(part),
                 Event::Put(put) => {
                     let entry = put.entry.expect("an entry");

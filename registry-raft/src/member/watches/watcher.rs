@@ -1,14 +1,14 @@
 //! One subscription as applying sees it: a bounded buffer, and what to do when it cannot take a change.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use registry_api::{Revision, Scope, SnapshotReason};
 use tokio::sync::Notify;
 
+use super::announcement::Announcement;
 use crate::boundary::CREDIT_MAX;
 use crate::member::limits::{WATCH_BYTES_MAX, WATCH_EVENTS_MAX};
-use crate::state_machine::Change;
 
 /// The buffer of one subscription.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Watcher {
 /// What waits for the consumer.
 #[derive(Debug)]
 pub(super) struct Buffer {
-    events: VecDeque<Change>,
+    events: VecDeque<Arc<Announcement>>,
     bytes: usize,
     pub(super) mode: Mode,
     /// How many events the consumer has room for.
@@ -56,18 +56,18 @@ impl Watcher {
     }
 
     /// A change of the scope was applied. Never waits for the consumer.
-    pub(super) fn push(&self, change: &Change) -> Pushed {
+    pub(super) fn push(&self, change: &Arc<Announcement>) -> Pushed {
         let mut buffer = self.lock();
         if buffer.mode != Mode::Live {
             return Pushed::Taken;
         }
-        let bytes = weight(change);
+        let bytes = change.weight();
         let full = buffer.events.len() >= WATCH_EVENTS_MAX || buffer.bytes + bytes > WATCH_BYTES_MAX;
         if full {
             buffer.restart(Mode::Gap(SnapshotReason::Overflow));
         } else {
             buffer.bytes += bytes;
-            buffer.events.push_back(change.clone());
+            buffer.events.push_back(Arc::clone(change));
         }
         drop(buffer);
         self.wake.notify_one();
@@ -121,26 +121,9 @@ impl Buffer {
         self.events.is_empty()
     }
 
-    pub(super) fn pop(&mut self) -> Option<Change> {
+    pub(super) fn pop(&mut self) -> Option<Arc<Announcement>> {
         let change = self.events.pop_front()?;
-        self.bytes = self.bytes.saturating_sub(weight(&change));
+        self.bytes = self.bytes.saturating_sub(change.weight());
         Some(change)
-    }
-}
-
-/// What a change costs in a buffer and on the wire, in bytes.
-pub(super) fn weight(change: &Change) -> usize {
-    let entry_weight = |entry: &registry_api::Entry| entry.key.as_str().len() + entry.value.len() + 64;
-    match change {
-        Change::Put { entry, previous } => {
-            entry_weight(entry) + previous.as_ref().map_or(0, |previous| entry_weight(previous))
-        }
-        Change::Delete { previous, .. } => entry_weight(previous),
-        Change::LockGranted { .. }
-        | Change::LockGone { .. }
-        | Change::SessionOpened { .. }
-        | Change::SessionEnded { .. }
-        | Change::ClientRegistered { .. }
-        | Change::ClientEnded { .. } => 0,
     }
 }
