@@ -32,6 +32,7 @@ mod model;
 #[cfg(feature = "names")]
 pub mod names;
 mod plan;
+mod ports;
 mod process;
 mod refusal;
 mod report;
@@ -52,6 +53,7 @@ pub use cases::all as all_cases;
 pub use context::{Context, Terms};
 pub use guarantee::Guarantee;
 pub use harness::{Cluster, Fault, Harness, NOT_COMMITTED};
+pub use ports::free_port;
 pub use runner::{run, run_case};
 pub use saboteur::Saboteur;
 pub use timing::{LeaderChange, Timing};

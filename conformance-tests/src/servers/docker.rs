@@ -1,10 +1,8 @@
 //! What this process has at Docker: names of its own, and nothing that is left behind.
 
 use std::collections::HashMap;
-use std::net::TcpListener;
-use std::ops::Range;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::query_parameters::{
@@ -118,20 +116,4 @@ fn started(id: u32) -> Option<u64> {
     let line = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // The name of the program, in parentheses, may contain anything; the 20th field after it is the start.
     line.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
-}
-
-/// The ports that servers and relays get: below those that systems give to outgoing connections, one of which could
-/// otherwise take the port of a server that is down for a moment.
-const PORTS: Range<u16> = 15_000..30_000;
-
-/// A port that nobody listens on at the moment.
-pub(super) fn free_port() -> Outcome<u16> {
-    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(rand::random()));
-    for _ in PORTS {
-        let port = PORTS.start + NEXT.fetch_add(1, Ordering::Relaxed) % (PORTS.end - PORTS.start);
-        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(Broken::harness(format!("every port of {PORTS:?} is taken")))
 }

@@ -8,13 +8,13 @@ use testcontainers::core::IntoContainerPort as _;
 use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
 
-use super::docker::{docker, free_port};
+use super::docker::docker;
 use super::exec;
 use super::gate::Gate;
 use super::probe;
 use super::setup::Setup;
 use super::software::{Role, Software};
-use crate::{Broken, Outcome};
+use crate::{Broken, Outcome, free_port};
 
 /// How long a member may take to stop in good order, in seconds.
 const STOPS_WITHIN: i32 = 10;

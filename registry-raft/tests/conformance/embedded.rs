@@ -1,12 +1,10 @@
 //! Members inside this process, on real sockets and durable directories; every client is one of a member's own.
 
-use std::net::TcpListener;
-use std::ops::Range;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use conformance_tests::{Broken, Cluster, Fault, Harness, Outcome, Timing};
+use conformance_tests::{Broken, Cluster, Fault, Harness, Outcome, Timing, free_port};
 use futures::future;
 use registry_api::Registry;
 use registry_raft::{MemberAddress, RaftRegistry, RaftSettings};
@@ -118,10 +116,6 @@ impl Cluster for Group {
     }
 }
 
-/// The ports that members get: below those that systems give to outgoing connections, one of which could otherwise have
-/// taken the port of a member that is down for a moment.
-const PORTS: Range<u16> = 15_000..30_000;
-
 /// Addresses of loopback that nobody listens on at the moment.
 pub(crate) fn free_addresses(count: usize) -> Outcome<Vec<MemberAddress>> {
     let mut addresses = Vec::new();
@@ -129,16 +123,4 @@ pub(crate) fn free_addresses(count: usize) -> Outcome<Vec<MemberAddress>> {
         addresses.push(MemberAddress::new(id, format!("127.0.0.1:{}", free_port()?)));
     }
     Ok(addresses)
-}
-
-fn free_port() -> Outcome<u16> {
-    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
-    let next = NEXT.get_or_init(|| AtomicU16::new(rand::random()));
-    for _ in PORTS {
-        let port = PORTS.start + next.fetch_add(1, Ordering::Relaxed) % (PORTS.end - PORTS.start);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(Broken::harness(format!("every port of {PORTS:?} is taken")))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use conformance_tests::Outcome;
+use conformance_tests::{Outcome, free_port};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,7 +23,7 @@ pub(crate) struct Wire {
 impl Wire {
     /// A wire to `target`.
     pub(crate) async fn to(target: String) -> Outcome<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = TcpListener::bind(("127.0.0.1", free_port()?)).await?;
         let address = listener.local_addr()?.to_string();
         let cut = Arc::new(watch::Sender::new(false));
         let mut relay = JoinSet::new();

@@ -1,10 +1,10 @@
 //! A group of members, each a process of its own that can be killed.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use conformance_tests::free_port;
 use registry_api::{Event, Key, Subscription};
 use registry_raft::{MemberAddress, RaftRegistry, RaftSettings, Role, TimingProfile};
 use tempfile::TempDir;
@@ -89,9 +89,7 @@ pub(crate) async fn leader(client: &RaftRegistry) -> u64 {
 
 /// Addresses of loopback that nobody listens on at the moment.
 pub(crate) fn free_addresses(count: u64) -> Vec<MemberAddress> {
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let addresses = listeners.iter().map(|listener| listener.local_addr().unwrap().to_string());
-    (1..).zip(addresses).map(|(id, address)| MemberAddress::new(id, address)).collect()
+    (1..=count).map(|id| MemberAddress::new(id, format!("127.0.0.1:{}", free_port().unwrap()))).collect()
 }
 
 pub(crate) fn key(text: &str) -> Key {

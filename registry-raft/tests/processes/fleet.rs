@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::TcpListener;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use conformance_tests::free_port;
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
 use registry_api::{Plugins, RegistryClient};
@@ -31,7 +30,7 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Starts `size` members and waits until all of them serve.
     pub(crate) async fn start(size: u64) -> Self {
-        let ports = (1..=size).zip(free_ports()).collect();
+        let ports = (1..=size).map(|member| (member, free_port().expect("a port"))).collect();
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut fleet = Self { directory, ports, running: BTreeMap::new() };
         fleet.restart(1..=size).await;
@@ -175,18 +174,6 @@ impl Fleet {
         let members = self.ports.iter().map(|(member, port)| format!("\"{member}@127.0.0.1:{port}\""));
         members.collect::<Vec<_>>().join(", ")
     }
-}
-
-/// Ports of loopback that nobody listens on now. They lie below those that systems give to outgoing connections, one of
-/// which could otherwise take the port of a member that is down for a moment.
-fn free_ports() -> impl Iterator<Item = u16> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let own = std::process::id().wrapping_mul(97);
-    std::iter::repeat_with(move || {
-        let offset = own.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 15_000;
-        15_000 + u16::try_from(offset).expect("below 15 000")
-    })
-    .filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
 }
 
 /// The result of `future`, which must come in time.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use conformance_tests::free_port;
 use futures::StreamExt;
 use prost::Message;
 use registry_api::Revision;
@@ -77,7 +78,7 @@ impl Cluster {
             clients: AtomicU64::new(1),
         };
         for id in 1..=count {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let listener = std::net::TcpListener::bind(("127.0.0.1", free_port().unwrap())).unwrap();
             listener.set_nonblocking(true).unwrap();
             let address = listener.local_addr().unwrap().to_string();
             cluster.board.register(id, &address);

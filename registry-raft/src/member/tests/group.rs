@@ -1,17 +1,14 @@
 //! Three members of one process: who is said to lead, and how one leaves.
 
-use std::net::TcpListener;
+use conformance_tests::free_port;
 
 use super::*;
 use crate::boundary::LeaderView;
 
 /// Three members that know each other.
 async fn three() -> Vec<Member> {
-    // Ports that were free a moment ago: held together, so that they differ.
-    let held: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let addresses: Vec<_> = held.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
-    drop(held);
-    let members: BTreeMap<u64, String> = (1..).zip(addresses).collect();
+    let members: BTreeMap<u64, String> =
+        (1..=3).map(|node| (node, format!("127.0.0.1:{}", free_port().unwrap()))).collect();
     let started = members.iter().map(|(&node, listen)| {
         Member::start(MemberSettings { node, listen: listen.clone(), members: members.clone(), ..alone() })
     });
