@@ -39,19 +39,11 @@ impl RaftRegistry {
     }
 }
 
-/// Starts a member and puts a registry around it. What the member cannot do as a follower goes to the leader, over the
-/// links that the member itself asks the leader through.
+/// Starts a member and puts a registry around it.
 async fn connect_member(settings: &RaftSettings) -> Result<RaftRegistry> {
     let member = Member::start(member_settings(settings)).await?;
-    let links = member.links().clone();
-    let foundation = Foundation {
-        group: links.group(),
-        links,
-        timing: settings.timing.client(),
-        label: settings.label.clone().unwrap_or_else(|| format!("member {}", settings.node)),
-        request_timeout: settings.request_timeout,
-        local: Some(member.local()),
-    };
+    let label = settings.label.clone().unwrap_or_else(|| format!("member {}", settings.node));
+    let foundation = Foundation::on(&member, settings.timing.client(), label, settings.request_timeout);
     Ok(RaftRegistry::start(foundation).owning(member))
 }
 

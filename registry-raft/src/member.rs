@@ -54,7 +54,7 @@ pub(crate) use self::{
     watches::{Subscription, Watches},
 };
 use crate::boundary::{Boundary, MemberView, Standing};
-use crate::client::{Links, LocalMember};
+use crate::client::{Group, Links, LocalMember};
 use crate::consensus::Consensus;
 
 /// A running member. Dropping it stops its tasks at once; [`Member::shutdown`] does it in good order.
@@ -97,9 +97,9 @@ impl Member {
         self.node
     }
 
-    /// The connections over which it asks others.
-    pub(crate) fn links(&self) -> &Links {
-        &self.links
+    /// What it knows of the group.
+    pub(crate) fn group(&self) -> Arc<Group> {
+        self.links.group()
     }
 
     /// Waits until the member has failed for good, and says why: then the process should end with an error. Never

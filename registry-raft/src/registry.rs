@@ -70,6 +70,17 @@ pub(crate) struct Foundation {
     pub(crate) request_timeout: Duration,
 }
 
+impl Foundation {
+    /// The member of this process, and connections of one's own to the others: those of the member are of its runtime, which
+    /// waits for no application.
+    pub(crate) fn on(member: &Member, timing: ClientTiming, label: String, request_timeout: Duration) -> Self {
+        let caller = Caller { label: label.clone(), member: member.node() };
+        let group = member.group();
+        let links = Links::new(Arc::clone(&group), caller, timing);
+        Self { group, links, local: Some(member.local()), timing, label, request_timeout }
+    }
+}
+
 impl RaftRegistry {
     /// A registry that begins to connect.
     pub(crate) fn start(foundation: Foundation) -> Self {
@@ -107,11 +118,8 @@ impl RaftRegistry {
     #[must_use]
     pub fn another_client(&self, label: &str) -> Option<Self> {
         let member = self.member.as_ref()?;
-        let (group, timing, label) = (member.links().group(), self.inner.timing, label.to_owned());
-        let caller = Caller { label: label.clone(), member: member.node() };
-        let links = Links::new(Arc::clone(&group), caller, timing);
-        let (local, request_timeout) = (Some(member.local()), self.inner.request_timeout);
-        Some(Self::start(Foundation { group, links, local, timing, label, request_timeout }))
+        let Inner { timing, request_timeout, .. } = *self.inner;
+        Some(Self::start(Foundation::on(member, timing, label.to_owned(), request_timeout)))
     }
 
     /// Where the member of this process listens; `None` for a client.

@@ -13,7 +13,7 @@ use crate::state_machine::Change;
 #[derive(Debug)]
 pub(super) struct Announcement {
     change: Change,
-    encoded: OnceLock<Bytes>,
+    encoded: OnceLock<Option<Bytes>>,
 }
 
 impl From<Change> for Announcement {
@@ -27,9 +27,9 @@ impl Announcement {
         self.change.revision().unwrap_or_default()
     }
 
-    /// The event; empty, which is no event, for a change that is not of a key.
-    pub(super) fn encoded(&self) -> Bytes {
-        let encode = || event_of(&self.change).map(|event| event.encode_to_vec().into()).unwrap_or_default();
+    /// The event; `None` for a change that is not of a key.
+    pub(super) fn encoded(&self) -> Option<Bytes> {
+        let encode = || event_of(&self.change).map(|event| event.encode_to_vec().into());
         self.encoded.get_or_init(encode).clone()
     }
 

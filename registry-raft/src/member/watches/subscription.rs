@@ -108,7 +108,7 @@ impl Subscription {
         let changes = self.take(&mut buffer);
         if !changes.is_empty() {
             drop(buffer);
-            return Step::Send(changes.iter().map(|change| change.encoded()).collect());
+            return Step::Send(changes.iter().filter_map(|change| change.encoded()).collect());
         }
         match buffer.mode {
             Mode::Live => Step::Wait,
