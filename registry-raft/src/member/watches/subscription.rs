@@ -108,7 +108,9 @@ impl Subscription {
         let changes = self.take(&mut buffer);
         if !changes.is_empty() {
             drop(buffer);
-            return Step::Send(changes.iter().filter_map(|change| change.encoded()).collect());
+            let mut events = Vec::with_capacity(changes.len());
+            events.extend(changes.iter().filter_map(|change| change.encoded()));
+            return Step::Send(events);
         }
         match buffer.mode {
             Mode::Live => Step::Wait,
