@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use registry_api::{Check, Key, LockGrant, Mutation, Scope};
+use registry_api::{Check, Key, Lifetime, LockGrant, Mutation, Scope};
 use tokio::time::Instant;
 use zookeeper_client as zk;
 
@@ -67,16 +67,10 @@ impl View {
         let keys: BTreeSet<&Key> =
             checks.iter().filter_map(checked).chain(mutations.iter().map(Mutation::key)).collect();
         let mut view = Self::default();
-        let of_keys: Vec<_> = keys.iter().map(|key| paths::of(key)).collect();
-        let mut paths: BTreeSet<&str> = of_keys.iter().map(AsRef::as_ref).collect();
-        paths.extend(of_keys.iter().flat_map(|path| paths::ancestors(path)));
         // Sent first, so it is answered first, and what is read after it is no older.
         let sync = answer(deadline, Request::Reads, client.sync("/"));
-        let stats = read::stats(client, paths.iter().copied(), deadline);
-        let (stats, ()) = futures::future::try_join(stats, sync).await?;
-        for (path, stat) in paths.into_iter().zip(stats) {
-            view.stats.extend(stat.map(|stat| (path.to_owned(), stat)));
-        }
+        futures::future::try_join(sync, view.look_at(client, concerned(&keys, mutations), deadline)).await?;
+        view.look_above(client, &keys, deadline).await?;
         view.read_states(client, &keys, deadline).await?;
         for check in checks {
             if let Check::LockHeld(grant) = check {
@@ -88,6 +82,32 @@ impl View {
             view.look_below(inner, client, mutation.key(), deadline).await?;
         }
         Ok(view)
+    }
+
+    /// Asks for the stats of these nodes.
+    async fn look_at(
+        &mut self,
+        client: &zk::Client,
+        paths: BTreeSet<String>,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let stats = read::stats(client, paths.iter().map(String::as_str), deadline).await?;
+        self.stats.extend(paths.into_iter().zip(stats).filter_map(|(path, stat)| Some((path, stat?))));
+        Ok(())
+    }
+
+    /// Looks for the nodes above those that do not exist. What exists has its parents, none of which is ephemeral.
+    async fn look_above(
+        &mut self,
+        client: &zk::Client,
+        keys: &BTreeSet<&Key>,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let missing = |path: &&str| !self.stats.contains_key(*path);
+        let of_keys: Vec<_> = keys.iter().map(|key| paths::of(key)).collect();
+        let homeless = of_keys.iter().map(AsRef::as_ref).filter(missing).filter(|path| missing(&paths::parent(path)));
+        let above = homeless.flat_map(paths::ancestors).filter(missing).map(str::to_owned).collect();
+        self.look_at(client, above, deadline).await
     }
 
     /// Tells keys from nodes that are only parents: a second look where the stat does not say.
@@ -180,6 +200,15 @@ impl View {
     pub(super) fn below(&self, key: &Key) -> Option<&[(String, i32)]> {
         self.below.get(key).map_or(Some(&[]), |nodes| nodes.as_deref())
     }
+}
+
+/// The nodes to look at first: of the keys, and the parents of those that may be created or deleted. What is put persistently
+/// is there most often, and then its parent does not matter.
+fn concerned(keys: &BTreeSet<&Key>, mutations: &[Mutation]) -> BTreeSet<String> {
+    let put = |mutation: &&Mutation| matches!(mutation, Mutation::Put { lifetime: Lifetime::Persistent, .. });
+    let comes_or_goes = mutations.iter().filter(|mutation| !put(mutation)).map(Mutation::key);
+    let parents = comes_or_goes.filter_map(Key::parent).map(|parent| paths::of(&parent).into_owned());
+    keys.iter().map(|key| paths::of(key).into_owned()).chain(parents).collect()
 }
 
 fn checked(check: &Check) -> Option<&Key> {
