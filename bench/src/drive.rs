@@ -12,7 +12,7 @@ use crate::load::{Scene, Span};
 use crate::report::{self, Header};
 use crate::row::{Figures, Row};
 use crate::usage::{FOREIGN_SHARE_MAX, load_average, machine};
-use crate::workload::{Case, Depth, NAMES, Path};
+use crate::workload::{self, Case, Depth, NAMES, Path};
 use crate::{Outcome, line, say};
 
 /// Members of every cluster.
@@ -44,13 +44,32 @@ pub(crate) struct Options {
 
 impl Options {
     fn repeats(&self, case: Case, kind: Kind) -> usize {
-        let once = self.quick || (case.is_heavy() && kind != Kind::Raft);
+        let once = self.quick || (kind != Kind::Raft && !case.is_compared());
         if once || matches!(case, Case::Calm { .. }) { 1 } else { self.repeats.max(1) }
     }
 
     fn span(&self) -> Span {
-        let milliseconds = if self.quick { (300, 1000) } else { (1000, 4000) };
+        let milliseconds = if self.quick { (300, 1000) } else { (500, 3500) };
         Span { warm_up: Duration::from_millis(milliseconds.0), measured: Duration::from_millis(milliseconds.1) }
+    }
+
+    /// How long puts, and then gets, are made before anything is measured.
+    fn warm_up(&self) -> Duration {
+        Duration::from_secs(if self.quick { 1 } else { 5 })
+    }
+
+    /// Through what a case is run, in this order; none of them always comes first.
+    fn paths(&self, case: Case, kind: Kind, repeat: usize) -> Vec<Path> {
+        if kind == Kind::Raft || !case.has_raw() {
+            return vec![Path::Registry];
+        }
+        let mut paths = vec![Path::Registry, Path::Raw];
+        if !self.quick {
+            paths.push(Path::SameSteps);
+        }
+        let first = repeat % paths.len();
+        paths.rotate_left(first);
+        paths
     }
 
     fn cases(&self) -> Vec<Case> {
@@ -68,9 +87,12 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
     let systems = clusters.iter().map(|cluster| format!("{} {}", cluster.name(), cluster.version())).collect();
     let mut header = Header { machine: machine(), systems, load: vec![load_average()], quick: options.quick };
     say(&header.to_string());
+    for cluster in &mut clusters {
+        workload::warm_up(cluster, &options.data, options.warm_up()).await?;
+    }
     let (start, mut rows, mut last) = (Instant::now(), Vec::new(), "");
     for case in options.cases() {
-        if case.workload() != last && !options.quick && !case.is_of_machine() {
+        if case.workload() != last && !options.quick && case.begins_anew() {
             for cluster in &mut clusters {
                 renew(cluster).await;
             }
@@ -130,8 +152,7 @@ async fn repeat(options: &Options, case: Case, clusters: &mut [Cluster], rows: &
                 continue;
             }
             let kind = cluster.kind();
-            let raw = case.has_raw() && kind != Kind::Raft;
-            for path in [Path::Registry, Path::Raw].into_iter().take(1 + usize::from(raw)) {
+            for path in options.paths(case, kind, repeat) {
                 let (span, directory) = (options.span(), options.data.as_path());
                 let mut scene = Scene { cluster: &mut *cluster, others: &others, span, directory };
                 let measured = run_once(case, &mut scene, path).await;
@@ -171,6 +192,7 @@ fn row(options: &Options, case: Case, cluster: &Cluster, path: Path, repeat: usi
         (true, _) => ("machine".to_owned(), String::new()),
         (false, Path::Registry) => (cluster.name().to_owned(), cluster.version().to_owned()),
         (false, Path::Raw) => (format!("{} (raw client)", cluster.name()), cluster.version().to_owned()),
+        (false, Path::SameSteps) => (format!("{}{}", cluster.name(), report::SAME_STEPS), cluster.version().to_owned()),
     };
     let disturbed = figures.foreign_cpu.is_some_and(|share| share > FOREIGN_SHARE_MAX);
     let (workload, parameters, quick) = (case.workload(), case.to_string(), options.quick);

@@ -10,6 +10,7 @@ mod probe;
 mod raw;
 mod report;
 mod row;
+mod same_steps;
 mod store;
 mod usage;
 mod workload;

@@ -5,41 +5,71 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use registry_api::{Key, ReadLevel};
+use tokio::sync::OnceCell;
 use zookeeper_client as zk;
 
 use crate::cluster::{Cluster, Kind, TTL};
-use crate::store::Store;
+use crate::store::{HERE, Store};
 use crate::{Outcome, line};
 
 /// A connection of its own to these servers; `None` where there is no library below.
 pub(crate) async fn connect(cluster: &Cluster) -> Outcome<Option<Arc<dyn Store>>> {
     Ok(match cluster.kind() {
         Kind::Raft => None,
-        Kind::Etcd => {
-            Some(Arc::new(Etcd(etcd_client::Client::connect(cluster.addresses(), None).await.map_err(line)?)))
-        }
-        Kind::ZooKeeper => {
-            let connector = zk::Client::connector().with_session_timeout(TTL);
-            Some(Arc::new(ZooKeeper(connector.connect(&cluster.addresses().join(",")).await.map_err(line)?)))
-        }
+        Kind::Etcd => Some(Arc::new(Etcd { client: etcd(cluster).await?, lease: OnceCell::new() })),
+        Kind::ZooKeeper => Some(Arc::new(ZooKeeper(zookeeper(cluster).await?))),
     })
 }
 
-struct Etcd(etcd_client::Client);
+/// A client of etcd.
+pub(crate) async fn etcd(cluster: &Cluster) -> Outcome<etcd_client::Client> {
+    etcd_client::Client::connect(cluster.addresses(), None).await.map_err(line)
+}
+
+/// A client of ZooKeeper.
+pub(crate) async fn zookeeper(cluster: &Cluster) -> Outcome<zk::Client> {
+    let connector = zk::Client::connector().with_session_timeout(TTL);
+    connector.connect(&cluster.addresses().join(",")).await.map_err(line)
+}
+
+/// A lease of etcd that nobody keeps alive: it is longer than any run.
+pub(crate) async fn lease(client: &etcd_client::Client) -> Outcome<i64> {
+    Ok(client.lease_client().grant(LEASE_S, None).await.map_err(line)?.id())
+}
+
+/// Seconds.
+const LEASE_S: i64 = 600;
+
+struct Etcd {
+    client: etcd_client::Client,
+    lease: OnceCell<i64>,
+}
 
 #[async_trait]
 impl Store for Etcd {
     async fn put(&self, key: &Key, value: Bytes) -> Outcome<()> {
-        self.0.kv_client().put(key.as_str(), value, None).await.map(drop).map_err(line)
+        self.client.kv_client().put(key.as_str(), value, None).await.map(drop).map_err(line)
     }
 
     async fn get(&self, key: &Key, level: ReadLevel) -> Outcome<()> {
         let options = (level == ReadLevel::Stale).then(|| etcd_client::GetOptions::new().with_serializable());
-        let found = self.0.kv_client().get(key.as_str(), options).await.map_err(line)?;
+        let found = self.client.kv_client().get(key.as_str(), options).await.map_err(line)?;
         found.kvs().first().map(drop).ok_or_else(|| format!("{key} is not there"))
     }
 
-    async fn close(&self) {}
+    async fn come_and_go(&self, key: &Key) -> Outcome<()> {
+        let lease = *self.lease.get_or_try_init(|| lease(&self.client)).await?;
+        let options = etcd_client::PutOptions::new().with_lease(lease);
+        let mut kv = self.client.kv_client();
+        kv.put(key.as_str(), HERE, Some(options)).await.map_err(line)?;
+        kv.delete(key.as_str(), None).await.map(drop).map_err(line)
+    }
+
+    async fn close(&self) {
+        if let Some(lease) = self.lease.get() {
+            let _ = self.client.lease_client().revoke(*lease).await;
+        }
+    }
 }
 
 struct ZooKeeper(zk::Client);
@@ -52,11 +82,7 @@ impl Store for ZooKeeper {
             Err(zk::Error::NoNode) => {}
             written => return written.map(drop).map_err(line),
         }
-        let options = zk::CreateMode::Persistent.with_acls(zk::Acls::anyone_all());
-        if let Some(parent) = key.parent() {
-            self.0.mkdir(parent.as_str(), &options).await.map_err(line)?;
-        }
-        self.0.create(key.as_str(), &value, &options).await.map(drop).map_err(line)
+        create(&self.0, key, &value, zk::CreateMode::Persistent).await
     }
 
     /// `sync` and a read on the same connection, which is what a linearizable read costs here.
@@ -69,5 +95,23 @@ impl Store for ZooKeeper {
         }
     }
 
+    async fn come_and_go(&self, key: &Key) -> Outcome<()> {
+        create(&self.0, key, HERE, zk::CreateMode::Ephemeral).await?;
+        self.0.delete(key.as_str(), None).await.map_err(line)
+    }
+
     async fn close(&self) {}
+}
+
+/// Creates a node, and where they are missing those above it.
+pub(crate) async fn create(client: &zk::Client, key: &Key, value: &[u8], mode: zk::CreateMode) -> Outcome<()> {
+    let acls = zk::Acls::anyone_all();
+    match client.create(key.as_str(), value, &mode.with_acls(acls)).await {
+        Err(zk::Error::NoNode) => {}
+        created => return created.map(drop).map_err(line),
+    }
+    if let Some(parent) = key.parent() {
+        client.mkdir(parent.as_str(), &zk::CreateMode::Persistent.with_acls(acls)).await.map_err(line)?;
+    }
+    client.create(key.as_str(), value, &mode.with_acls(acls)).await.map(drop).map_err(line)
 }

@@ -1,6 +1,7 @@
 //! What a run says in the end: tables, goals, plots, and the rows as JSON.
 
 mod goals;
+mod overhead;
 mod plots;
 mod statistics;
 mod table;
@@ -13,6 +14,7 @@ use crate::row::Row;
 use crate::usage::FOREIGN_SHARE_MAX;
 use crate::{Outcome, line, print};
 
+pub(crate) use overhead::SAME_STEPS;
 pub(crate) use statistics::fill_ratios;
 pub(crate) use table::summary;
 
@@ -52,6 +54,9 @@ pub(crate) fn print_all(header: &Header, rows: &[Row], directory: &Path) -> Outc
     print(&header.to_string());
     print(&table::figures(rows));
     print(&table::verdicts(&goals::judge(rows)));
+    if let Some(table) = table::overheads(&overhead::overheads(rows)) {
+        print(&table);
+    }
     for row in rows.iter().filter(|row| row.error.is_some()) {
         print(&summary(row));
     }

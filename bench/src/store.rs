@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use registry_api::{Key, ReadLevel, RegistryClient};
+use registry_api::{Key, ReadLevel, RegistryClient, Session};
+use tokio::sync::OnceCell;
 
 use crate::{Outcome, line};
 
@@ -13,22 +14,49 @@ pub(crate) trait Store: Send + Sync {
     async fn put(&self, key: &Key, value: Bytes) -> Outcome<()>;
     /// Reads a key that is there.
     async fn get(&self, key: &Key, level: ReadLevel) -> Outcome<()>;
-    /// Lets the connection go.
+    /// Creates an ephemeral key, of a session that all callers share, and deletes it.
+    async fn come_and_go(&self, key: &Key) -> Outcome<()>;
+    /// Lets the connection go, and the session.
     async fn close(&self);
 }
 
+/// What ephemeral keys have as their value.
+pub(crate) const HERE: &[u8] = b"here";
+
+/// The contract.
+pub(crate) struct Contract {
+    client: RegistryClient,
+    session: OnceCell<Session>,
+}
+
+impl Contract {
+    pub(crate) fn new(client: RegistryClient) -> Self {
+        Self { client, session: OnceCell::new() }
+    }
+}
+
 #[async_trait]
-impl Store for RegistryClient {
+impl Store for Contract {
     async fn put(&self, key: &Key, value: Bytes) -> Outcome<()> {
-        RegistryClient::put(self, key, value).await.map(drop).map_err(line)
+        self.client.put(key, value).await.map(drop).map_err(line)
     }
 
     async fn get(&self, key: &Key, level: ReadLevel) -> Outcome<()> {
-        let found = self.lookup(key, level).await.map_err(line)?;
+        let found = self.client.lookup(key, level).await.map_err(line)?;
         found.entry.map(drop).ok_or_else(|| format!("{key} is not there"))
     }
 
+    async fn come_and_go(&self, key: &Key) -> Outcome<()> {
+        let open = || self.client.open_session(self.client.session_options());
+        let session = self.session.get_or_try_init(open).await.map_err(line)?;
+        session.put(key, HERE).await.map_err(line)?;
+        self.client.delete(key).await.map(drop).map_err(line)
+    }
+
     async fn close(&self) {
-        let _ = RegistryClient::close(self).await;
+        if let Some(session) = self.session.get() {
+            let _ = session.close().await;
+        }
+        let _ = self.client.close().await;
     }
 }

@@ -20,8 +20,8 @@ use std::time::Duration;
 use registry_api::ReadLevel;
 
 use crate::Outcome;
-use crate::cluster::Kind;
-use crate::load::Scene;
+use crate::cluster::{Cluster, Kind};
+use crate::load::{Scene, Span};
 use crate::row::Figures;
 
 pub(crate) use keys::VALUE_LEN;
@@ -31,8 +31,10 @@ pub(crate) use keys::VALUE_LEN;
 pub(crate) enum Path {
     /// The contract.
     Registry,
-    /// The client library of the servers.
+    /// The client library of the servers, as anyone would use it.
     Raw,
+    /// The client library, asked for just what our backend asks it for.
+    SameSteps,
 }
 
 /// How much is run.
@@ -108,12 +110,18 @@ impl Case {
 
     /// Whether it is also run through the client libraries.
     pub(crate) fn has_raw(self) -> bool {
-        matches!(self, Self::Put { .. } | Self::Get { .. })
+        matches!(self, Self::Put { .. } | Self::Get { .. } | Self::Ephemeral { .. })
     }
 
     /// Whether it needs servers that nothing was done with.
     pub(crate) fn needs_fresh(self) -> bool {
         matches!(self, Self::Memory { .. } | Self::Restart { .. } | Self::Growth { keys: growth::FEWEST, .. })
+    }
+
+    /// Whether its workload is run on servers that nothing else was done with before: it looks at their memory or disk, or
+    /// kills them.
+    pub(crate) fn begins_anew(self) -> bool {
+        matches!(self.workload(), "W10" | "W11" | "W12" | "W13" | "W14" | "W15" | "calm")
     }
 
     /// Whether it measures the machine, and no system.
@@ -126,9 +134,13 @@ impl Case {
         matches!(self, Self::Members { .. } | Self::Snapshots { .. } | Self::Calm { .. })
     }
 
-    /// Takes minutes on the peers, which have no goal there: once is enough.
-    pub(crate) fn is_heavy(self) -> bool {
-        matches!(self, Self::Restart { .. }) || matches!(self, Self::Growth { keys, .. } if keys > 100_000)
+    /// Whether the peers are the measure of its goals, and so are run as often. Where they are not, or where a run takes
+    /// minutes, once tells how they stand.
+    pub(crate) fn is_compared(self) -> bool {
+        match self {
+            Self::Sessions { count, connections } => count <= 1000 && connections.is_none(),
+            _ => !matches!(self.workload(), "W11" | "W12" | "W13" | "W14" | "W15"),
+        }
     }
 
     /// Runs it once.
@@ -136,7 +148,7 @@ impl Case {
         match self {
             Self::Put { callers, connections } => keys::put(scene, path, callers, connections).await,
             Self::Disk { callers } => keys::put(scene, path, callers, 1).await.map(keys::over_payload),
-            Self::Ephemeral { callers } => ephemeral::measure(scene, callers).await,
+            Self::Ephemeral { callers } => ephemeral::measure(scene, path, callers).await,
             Self::Get { callers, level } => keys::get(scene, path, callers, level).await,
             Self::Fanout { subscribers } => fanout::measure(scene, subscribers).await,
             Self::Lock { callers } => lock::uncontended(scene, callers).await,
@@ -184,6 +196,14 @@ impl Case {
             other => other,
         }
     }
+}
+
+/// Puts and gets that nobody measures: what a server compiles while it runs is compiled then.
+pub(crate) async fn warm_up(cluster: &mut Cluster, directory: &std::path::Path, measured: Duration) -> Outcome<()> {
+    let span = Span { warm_up: Duration::ZERO, measured };
+    let scene = Scene { cluster, others: &[], span, directory };
+    keys::put(&scene, Path::Registry, 64, 1).await?;
+    keys::get(&scene, Path::Registry, 64, ReadLevel::Linearizable).await.map(drop)
 }
 
 /// The parameters, as the tables name them.

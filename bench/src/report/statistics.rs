@@ -7,6 +7,11 @@ pub(super) const OURS: &str = "raft";
 /// The one that measures what the machine gives.
 const MACHINE: &str = "machine";
 
+/// Whether it is of a peer's, through our backend.
+pub(super) fn of_peers(row: &Row) -> bool {
+    row.system != OURS && row.system != MACHINE && !row.system.contains('(')
+}
+
 /// Which of two figures is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Better {

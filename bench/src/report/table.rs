@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::goals::{Judgement, Verdict};
+use super::overhead::{Overhead, Ratios, WANTED};
 use super::statistics::{median, spread};
 use crate::row::Row;
 
@@ -50,6 +51,20 @@ pub(super) fn verdicts((verdicts, others): &(Vec<Verdict>, usize)) -> String {
     right(&mut table, 2..=3);
     let met = verdicts.iter().filter(|verdict| verdict.judgement == Judgement::Met).count();
     format!("{table}\n{met} of {} goals met; {others} more are of cases that were not in this run", verdicts.len())
+}
+
+/// What our backends add; nothing where nothing was compared.
+pub(super) fn overheads(overheads: &[Overhead]) -> Option<String> {
+    let mut table = table(&["backend", "case", "p50 (worst)", "CPU (worst)", ""]);
+    for overhead in overheads {
+        let judgement = if overhead.is_small() { "met" } else { "MISSED" };
+        let ratios = |ratios: Ratios| format!("{:.2} ({:.2})", ratios.median, ratios.worst);
+        let Overhead { case, system, latency, cpu } = overhead;
+        table.add_row([system.clone(), case.clone(), ratios(*latency), ratios(*cpu), judgement.to_owned()]);
+    }
+    right(&mut table, 2..=3);
+    let told = "our backends to the client library that is asked for the same steps: latency in the middle, and CPU of";
+    (!overheads.is_empty()).then(|| format!("{told} servers and client; wanted: <= {WANTED}\n{table}"))
 }
 
 /// One row in one line.

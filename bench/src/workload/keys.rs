@@ -10,8 +10,8 @@ use registry_api::{Key, ReadLevel};
 use super::Path;
 use crate::load::{Caller, Scene, timed};
 use crate::row::Figures;
-use crate::store::Store;
-use crate::{Outcome, line, raw};
+use crate::store::{Contract, Store};
+use crate::{Outcome, line, raw, same_steps};
 
 /// How long every value is.
 pub(crate) const VALUE_LEN: usize = 256;
@@ -68,11 +68,14 @@ async fn measure(
     figures
 }
 
-async fn connect(scene: &Scene<'_>, path: Path) -> Outcome<Arc<dyn Store>> {
-    match path {
-        Path::Registry => Ok(Arc::new(scene.cluster.connect().await?)),
-        Path::Raw => raw::connect(scene.cluster).await?.ok_or_else(|| "no client library below".to_owned()),
-    }
+/// A connection of its own to the servers.
+pub(super) async fn connect(scene: &Scene<'_>, path: Path) -> Outcome<Arc<dyn Store>> {
+    let store: Option<Arc<dyn Store>> = match path {
+        Path::Registry => Some(Arc::new(Contract::new(scene.cluster.connect().await?))),
+        Path::Raw => raw::connect(scene.cluster).await?,
+        Path::SameSteps => same_steps::connect(scene.cluster).await?,
+    };
+    store.ok_or_else(|| "no client library below".to_owned())
 }
 
 struct KeyCaller {

@@ -16,7 +16,7 @@ use crate::{Outcome, line};
 const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// At least a heartbeat of each session; in a full run several.
-const IDLE_SPANS: u32 = 5;
+const IDLE_SPANS: u32 = 4;
 
 pub(super) async fn measure(scene: &Scene<'_>, count: usize, connections: Option<usize>) -> Outcome<Figures> {
     let start = scene.look();

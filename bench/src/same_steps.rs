@@ -1,0 +1,151 @@
+//! The client libraries, asked for just what our backends ask them for: what is left of a difference is what our code costs.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp};
+use registry_api::{Key, ReadLevel};
+use tokio::sync::OnceCell;
+use zookeeper_client as zk;
+
+use crate::cluster::{Cluster, Kind};
+use crate::raw;
+use crate::store::{HERE, Store};
+use crate::{Outcome, line};
+
+/// A connection of its own to these servers; `None` where there is no library below.
+pub(crate) async fn connect(cluster: &Cluster) -> Outcome<Option<Arc<dyn Store>>> {
+    Ok(match cluster.kind() {
+        Kind::Raft => None,
+        Kind::Etcd => Some(Arc::new(Etcd { client: raw::etcd(cluster).await?, lease: OnceCell::new() })),
+        Kind::ZooKeeper => {
+            let (client, session) = (raw::zookeeper(cluster).await?, raw::zookeeper(cluster).await?);
+            let clock: Key = CLOCK.parse().map_err(line)?;
+            if client.check_stat(CLOCK).await.map_err(line)?.is_none() {
+                // Whoever comes second finds it there.
+                let _ = raw::create(&client, &clock, b"", zk::CreateMode::Persistent).await;
+            }
+            Some(Arc::new(ZooKeeper { client, session }))
+        }
+    })
+}
+
+struct Etcd {
+    client: etcd_client::Client,
+    lease: OnceCell<i64>,
+}
+
+impl Etcd {
+    /// Commits this if all comparisons hold; asks for the keys otherwise.
+    async fn commit(&self, compares: Vec<Compare>, operation: TxnOp, keys: Vec<String>) -> Outcome<()> {
+        let keys = keys.into_iter().map(|key| TxnOp::get(key, Some(GetOptions::new().with_keys_only())));
+        let txn = Txn::new().when(compares).and_then([operation]).or_else(keys.collect::<Vec<_>>());
+        let answer = self.client.kv_client().txn(txn).await.map_err(line)?;
+        if answer.succeeded() { Ok(()) } else { Err("it was refused".to_owned()) }
+    }
+}
+
+fn not_ephemeral(key: &Key) -> Compare {
+    Compare::lease(key.as_str(), CompareOp::Equal, 0)
+}
+
+#[async_trait]
+impl Store for Etcd {
+    /// Neither the key nor one above it may be ephemeral.
+    async fn put(&self, key: &Key, value: Bytes) -> Outcome<()> {
+        let compares = key.ancestors().chain([key.clone()]).map(|key| not_ephemeral(&key)).collect();
+        let keys = [key.clone()].into_iter().chain(key.ancestors()).map(|key| key.to_string()).collect();
+        self.commit(compares, TxnOp::put(key.as_str(), value, None), keys).await
+    }
+
+    /// The same steps.
+    async fn get(&self, key: &Key, level: ReadLevel) -> Outcome<()> {
+        let options = (level == ReadLevel::Stale).then(|| GetOptions::new().with_serializable());
+        let found = self.client.kv_client().get(key.as_str(), options).await.map_err(line)?;
+        found.kvs().first().map(drop).ok_or_else(|| format!("{key} is not there"))
+    }
+
+    /// The key is absent, has nothing below it, and none above it is ephemeral.
+    async fn come_and_go(&self, key: &Key) -> Outcome<()> {
+        let lease = *self.lease.get_or_try_init(|| raw::lease(&self.client)).await?;
+        let mut compares: Vec<_> = key.ancestors().map(|key| not_ephemeral(&key)).collect();
+        compares.push(Compare::create_revision(key.as_str(), CompareOp::Equal, 0));
+        let below = (format!("{key}/"), format!("{key}0"));
+        compares.push(Compare::create_revision(below.0, CompareOp::Equal, 0).with_range(below.1));
+        let keys = [key.clone()].into_iter().chain(key.ancestors()).map(|key| key.to_string()).collect();
+        let put = TxnOp::put(key.as_str(), HERE, Some(PutOptions::new().with_lease(lease)));
+        self.commit(compares, put, keys).await?;
+        self.commit(Vec::new(), TxnOp::delete(key.as_str(), None), vec![key.to_string()]).await
+    }
+
+    async fn close(&self) {
+        if let Some(lease) = self.lease.get() {
+            let _ = self.client.lease_client().revoke(*lease).await;
+        }
+    }
+}
+
+/// What every change writes, as our backend's clock is.
+const CLOCK: &str = "/bench/clock";
+
+/// A connection for everything, and that of the session which ephemeral nodes belong to.
+struct ZooKeeper {
+    client: zk::Client,
+    session: zk::Client,
+}
+
+#[async_trait]
+impl Store for ZooKeeper {
+    /// What is there is looked at, and changed if it is still the same; the clock with it.
+    async fn put(&self, key: &Key, value: Bytes) -> Outcome<()> {
+        let (sync, look) = (self.client.sync("/"), self.client.check_stat(key.as_str()));
+        let ((), seen) = futures::try_join!(sync, look).map_err(line)?;
+        let Some(seen) = seen else {
+            return raw::create(&self.client, key, &value, zk::CreateMode::Persistent).await;
+        };
+        let mut multi = self.client.new_multi_writer();
+        multi.add_set_data(key.as_str(), &value, Some(seen.version)).map_err(line)?;
+        multi.add_set_data(CLOCK, b"", None).map_err(line)?;
+        multi.commit().await.map(drop).map_err(line)
+    }
+
+    /// The key and the clock are read together.
+    async fn get(&self, key: &Key, level: ReadLevel) -> Outcome<()> {
+        let synced = (level == ReadLevel::Linearizable).then(|| self.client.sync("/"));
+        let mut read = self.client.new_multi_reader();
+        read.add_get_data(key.as_str()).map_err(line)?;
+        read.add_get_data(CLOCK).map_err(line)?;
+        match synced {
+            Some(synced) => futures::try_join!(synced, read.commit()).map(drop).map_err(line),
+            None => read.commit().await.map(drop).map_err(line),
+        }
+    }
+
+    async fn come_and_go(&self, key: &Key) -> Outcome<()> {
+        if look(&self.session, key).await?.1.is_some() {
+            let mut multi = self.session.new_multi_writer();
+            let options = zk::CreateMode::Ephemeral.with_acls(zk::Acls::anyone_all());
+            multi.add_create(key.as_str(), HERE, &options).map_err(line)?;
+            multi.add_set_data(CLOCK, b"", None).map_err(line)?;
+            multi.commit().await.map_err(line)?;
+        } else {
+            raw::create(&self.session, key, HERE, zk::CreateMode::Ephemeral).await?;
+        }
+        let version = look(&self.client, key).await?.0.map(|seen| seen.version);
+        let mut multi = self.client.new_multi_writer();
+        multi.add_delete(key.as_str(), version).map_err(line)?;
+        multi.add_set_data(CLOCK, b"", None).map_err(line)?;
+        multi.commit().await.map(drop).map_err(line)
+    }
+
+    async fn close(&self) {}
+}
+
+/// The node and its parent, as they are no earlier than now.
+async fn look(client: &zk::Client, key: &Key) -> Outcome<(Option<zk::Stat>, Option<zk::Stat>)> {
+    let parent = key.parent().ok_or("a key at the top")?;
+    let stats = (client.check_stat(key.as_str()), client.check_stat(parent.as_str()));
+    let ((), key, parent) = futures::try_join!(client.sync("/"), stats.0, stats.1).map_err(line)?;
+    Ok((key, parent))
+}
