@@ -8,7 +8,9 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use registry_api::{Check, ErrorKind, Key, Lifetime, Mutation, Precondition, ReadLevel, Revision, SessionId};
+use registry_api::{
+    Check, ErrorKind, Key, Lifetime, LockGrant, Mutation, Precondition, ReadLevel, Revision, SessionId,
+};
 use tokio::time::Instant;
 use zookeeper_client as zk;
 
@@ -42,7 +44,10 @@ impl Inner {
         loop {
             let begun = Instant::now();
             match self.attempt(checks, mutations, session.as_ref(), deadline).await {
-                Err(failure) if failure.is_race() => self.repair_clock(&failure, deadline).await?,
+                Err(failure) if failure.is_race() => {
+                    checks.iter().filter_map(guard).for_each(|grant| self.sessions.forget_place(grant));
+                    self.repair_clock(&failure, deadline).await?;
+                }
                 result => return result,
             }
             attempts += 1;
@@ -219,6 +224,13 @@ pub(crate) fn as_check(key: &registry_api::Key, precondition: &Precondition) -> 
         Precondition::At(revision) => Some(Check::At(key.clone(), *revision)),
         Precondition::OwnedBy(session) => Some(Check::OwnedBy(key.clone(), *session)),
         Precondition::LockHeld(grant) => Some(Check::LockHeld(grant.clone())),
+    }
+}
+
+fn guard(check: &Check) -> Option<&LockGrant> {
+    match check {
+        Check::LockHeld(grant) => Some(grant),
+        _ => None,
     }
 }
 

@@ -52,13 +52,20 @@ impl Inner {
     pub(crate) async fn release(&self, grant: &LockGrant) -> Result<(), Failure> {
         let deadline = self.deadline();
         let released = self.reading(deadline, |client| async move {
-            let Some(path) = self.find_place(&client, grant, deadline).await? else { return Ok(false) };
+            let known = self.sessions.place(grant);
+            let is_known = known.is_some();
+            let place = if is_known { known } else { self.look_for_place(&client, grant, deadline).await? };
+            let Some(path) = place else { return Ok(false) };
             match answer(deadline, Request::Changes, client.delete(&path, None)).await {
-                Err(failure) if !failure.is(&zk::Error::NoNode) => Err(failure),
-                _ => Ok(true),
+                // Found a moment ago, so it went just now: by this call, or at the same time.
+                Err(failure) if failure.is(&zk::Error::NoNode) => Ok(!is_known),
+                Err(failure) => Err(failure),
+                Ok(()) => Ok(true),
             }
         });
-        if released.await? || self.sessions.find(grant.session).is_ok() || self.has_sign(grant, deadline).await? {
+        let released = released.await?;
+        self.sessions.forget_place(grant);
+        if released || self.sessions.find(grant.session).is_ok() || self.has_sign(grant, deadline).await? {
             return Ok(());
         }
         Err(Failure::lock_lost())
@@ -73,8 +80,21 @@ impl Inner {
         self.reading(deadline, look).await
     }
 
-    /// The node of a grant that is still held; `None` where it is not.
+    /// The node of a grant; `None` where it is not held. What is known of a session of ours is not looked at: whoever
+    /// relies on it checks that the node is there, and [forgets](crate::session::Sessions::forget_place) it if not.
     pub(crate) async fn find_place(
+        &self,
+        client: &zk::Client,
+        grant: &LockGrant,
+        deadline: Instant,
+    ) -> Result<Option<String>, Failure> {
+        match self.sessions.place(grant) {
+            Some(path) => Ok(Some(path)),
+            None => self.look_for_place(client, grant, deadline).await,
+        }
+    }
+
+    async fn look_for_place(
         &self,
         client: &zk::Client,
         grant: &LockGrant,

@@ -8,11 +8,12 @@ mod keeper;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use registry_api::{
-    Heartbeat, SESSION_LABEL_LEN_MAX, SESSION_TTL_MAX, SESSION_TTL_MIN, SessionGrant, SessionId, SessionOptions,
+    FencingToken, Heartbeat, LockGrant, SESSION_LABEL_LEN_MAX, SESSION_TTL_MAX, SESSION_TTL_MIN, SessionGrant,
+    SessionId, SessionOptions,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,8 @@ pub(crate) struct Session {
     client: Mutex<Option<zk::Client>>,
     /// When the last heartbeat was answered.
     heard: Mutex<Instant>,
+    /// The nodes of the locks that were granted to it.
+    places: Mutex<HashMap<FencingToken, String>>,
 }
 
 impl Session {
@@ -48,6 +51,7 @@ impl Session {
             ended: CancellationToken::new(),
             client: Mutex::new(Some(client)),
             heard: Mutex::new(Instant::now()),
+            places: Mutex::default(),
         }
     }
 
@@ -90,6 +94,20 @@ impl Session {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
+    /// The node of a lock that was granted to it; `None` where it is not known, whether or not there is one.
+    pub(crate) fn place(&self, token: FencingToken) -> Option<String> {
+        self.places().get(&token).cloned()
+    }
+
+    /// Keeps in mind where a lock that was granted to it is.
+    pub(crate) fn remember(&self, token: FencingToken, path: String) {
+        self.places().insert(token, path);
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<FencingToken, String>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Gives up the connection. What still uses it ends with [`Session::ended`].
     fn take_client(&self) -> Option<zk::Client> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -110,6 +128,19 @@ impl Sessions {
     pub(crate) fn find(&self, id: SessionId) -> Result<Arc<Session>, Failure> {
         let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         open.get(&id).map(|open| Arc::clone(&open.session)).ok_or_else(|| Failure::session_ended(id))
+    }
+
+    /// Where a lock of a session of ours is, as it was granted: the node has a name that no other has had, so the grant
+    /// holds as long as the node is there.
+    pub(crate) fn place(&self, grant: &LockGrant) -> Option<String> {
+        self.find(grant.session).ok()?.place(grant.token)
+    }
+
+    /// Forgets where a lock is: it was released, or is not there.
+    pub(crate) fn forget_place(&self, grant: &LockGrant) {
+        if let Ok(session) = self.find(grant.session) {
+            session.places().remove(&grant.token);
+        }
     }
 
     fn len(&self) -> usize {

@@ -77,6 +77,11 @@ impl Member {
         self.software.role(&self.address).await
     }
 
+    /// How many requests of clients it has taken since it runs.
+    pub(super) async fn requests(&self) -> Outcome<u64> {
+        self.software.requests(&self.address).await
+    }
+
     /// Past the gate.
     pub(super) fn address(&self) -> &str {
         &self.address

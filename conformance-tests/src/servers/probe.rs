@@ -57,6 +57,28 @@ pub(super) async fn four_letters(address: &str, word: &str) -> Outcome<String> {
     ask(address, word).await
 }
 
+/// How many requests of clients a server of ZooKeeper has taken.
+pub(super) async fn requests_of_zookeeper(address: &str) -> Outcome<u64> {
+    sum(&four_letters(address, "srvr").await?, "Received:")
+}
+
+/// How many messages of clients a server of etcd has taken.
+pub(super) async fn requests_of_etcd(address: &str) -> Outcome<u64> {
+    let question = format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    sum(&ask(address, &question).await?, "grpc_server_msg_received_total{")
+}
+
+/// The sum of the numbers at the ends of the lines that begin like this.
+fn sum(text: &str, beginning: &str) -> Outcome<u64> {
+    let lines = text.lines().filter(|line| line.starts_with(beginning));
+    let numbers: Vec<u64> = lines.filter_map(|line| line.split_whitespace().last()?.parse().ok()).collect();
+    if numbers.is_empty() {
+        Err(Broken::harness(format!("no {beginning} in {text:?}")))
+    } else {
+        Ok(numbers.iter().sum())
+    }
+}
+
 /// What etcd answers to a call of its JSON interface.
 pub(super) async fn json(address: &str, path: &str, body: &Value) -> Outcome<Value> {
     let body = body.to_string();

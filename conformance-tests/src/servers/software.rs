@@ -149,6 +149,14 @@ impl Software {
         }
     }
 
+    /// How many requests of clients the member at `address` has taken since it runs.
+    pub(super) async fn requests(self, address: &str) -> Outcome<u64> {
+        match self {
+            Self::ZooKeeper => probe::requests_of_zookeeper(address).await,
+            Self::Etcd => probe::requests_of_etcd(address).await,
+        }
+    }
+
     /// Has the member at `address` forget the history before now.
     pub(super) async fn compact(self, address: &str) -> Outcome {
         match self {

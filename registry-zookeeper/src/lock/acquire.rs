@@ -39,11 +39,12 @@ impl Inner {
             }
         };
         match granted {
-            Ok(czxid) => {
+            Ok((path, czxid)) => {
                 place.settle();
                 self.seen.note(node::revision(czxid));
                 self.seen.wrote_elsewhere();
                 let token = FencingToken::new(node::revision(czxid));
+                session.remember(token, path);
                 Ok(LockGrant { name: request.name.clone(), session: session.id, token })
             }
             Err(failure) => {
@@ -74,12 +75,18 @@ impl Inner {
         session.while_alive(Request::Reads, look).await
     }
 
-    /// Waits until the place is the first, and returns the transaction that created its node.
-    async fn granted(&self, session: &Session, place: &mut Place, base: &str, wait: LockWait) -> Result<i64, Failure> {
+    /// Waits until the place is the first, and returns the path of its node and the transaction that created it.
+    async fn granted(
+        &self,
+        session: &Session,
+        place: &mut Place,
+        base: &str,
+        wait: LockWait,
+    ) -> Result<(String, i64), Failure> {
         let (name, czxid) = place.join((wait == LockWait::Try).then(|| self.deadline())).await?;
         loop {
             let before = match self.before(session, base, &name).await {
-                Ok(None) => return Ok(czxid),
+                Ok(None) => return Ok((paths::child(base, &name), czxid)),
                 Ok(Some(_)) if wait == LockWait::Try => return Err(Failure::lock_timeout()),
                 Ok(Some(before)) => before,
                 // Interrupted: the place is kept as long as the session lives, and so is the wait.
