@@ -60,12 +60,12 @@ impl Options {
 
     /// Through what a case is run, in this order; none of them always comes first.
     fn paths(&self, case: Case, kind: Kind, repeat: usize) -> Vec<Path> {
-        if kind == Kind::Raft || !case.has_raw() {
+        if kind == Kind::Raft {
             return vec![Path::Registry];
         }
-        let mut paths = vec![Path::Registry, Path::Raw];
-        if !self.quick {
-            paths.push(Path::SameSteps);
+        let mut paths = case.paths().to_vec();
+        if self.quick {
+            paths.retain(|path| *path != Path::SameSteps);
         }
         let first = repeat % paths.len();
         paths.rotate_left(first);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use registry_api::{Key, ReadLevel};
+use registry_api::{Key, LockName, ReadLevel};
 use tokio::sync::OnceCell;
 use zookeeper_client as zk;
 
@@ -65,6 +65,14 @@ impl Store for Etcd {
         kv.delete(key.as_str(), None).await.map(drop).map_err(line)
     }
 
+    async fn hold(&self, name: &LockName) -> Outcome<()> {
+        let lease = *self.lease.get_or_try_init(|| lease(&self.client)).await?;
+        let mut locks = self.client.lock_client();
+        let options = etcd_client::LockOptions::new().with_lease(lease);
+        let held = locks.lock(name.to_string(), Some(options)).await.map_err(line)?;
+        locks.unlock(held.key()).await.map(drop).map_err(line)
+    }
+
     async fn close(&self) {
         if let Some(lease) = self.lease.get() {
             let _ = self.client.lease_client().revoke(*lease).await;
@@ -100,6 +108,10 @@ impl Store for ZooKeeper {
         self.0.delete(key.as_str(), None).await.map_err(line)
     }
 
+    async fn hold(&self, name: &LockName) -> Outcome<()> {
+        hold(&self.0, name).await
+    }
+
     async fn close(&self) {}
 }
 
@@ -114,4 +126,22 @@ pub(crate) async fn create(client: &zk::Client, key: &Key, value: &[u8], mode: z
         client.mkdir(parent.as_str(), &zk::CreateMode::Persistent.with_acls(acls)).await.map_err(line)?;
     }
     client.create(key.as_str(), value, &mode.with_acls(acls)).await.map(drop).map_err(line)
+}
+
+/// Joins the queue of a lock, sees that nobody is before, and leaves, as Apache Curator does.
+pub(crate) async fn hold(client: &zk::Client, name: &LockName) -> Outcome<()> {
+    let (base, acls) = (format!("/bench/queues{name}"), zk::Acls::anyone_all());
+    let (place, mode) = (format!("{base}/lock-"), zk::CreateMode::EphemeralSequential);
+    let joined = match client.create(&place, b"", &mode.with_acls(acls)).await {
+        Err(zk::Error::NoNode) => {
+            client.mkdir(&base, &zk::CreateMode::Persistent.with_acls(acls)).await.map_err(line)?;
+            client.create(&place, b"", &mode.with_acls(acls)).await
+        }
+        joined => joined,
+    };
+    let (_, sequence) = joined.map_err(line)?;
+    match client.list_children(&base).await.map_err(line)?.len() {
+        1 => client.delete(&format!("{place}{sequence}"), None).await.map_err(line),
+        others => Err(format!("{others} wait for {name}")),
+    }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp};
-use registry_api::{Key, ReadLevel};
+use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, ResponseHeader, SortOrder, SortTarget, Txn, TxnOp};
+use registry_api::{Key, LockName, ReadLevel};
 use tokio::sync::OnceCell;
 use zookeeper_client as zk;
 
@@ -79,6 +79,25 @@ impl Store for Etcd {
         self.commit(Vec::new(), TxnOp::delete(key.as_str(), None), vec![key.to_string()]).await
     }
 
+    /// A place in the queue, a look at those before it, and the end of the place.
+    async fn hold(&self, name: &LockName) -> Outcome<()> {
+        let lease = *self.lease.get_or_try_init(|| raw::lease(&self.client)).await?;
+        let mut kv = self.client.kv_client();
+        let (queue, place) = (format!("/bench/queues{name}/"), format!("/bench/queues{name}/{lease:x}"));
+        let created = |operator, revision| Compare::create_revision(place.clone(), operator, revision);
+        let join = TxnOp::put(place.clone(), HERE, Some(PutOptions::new().with_lease(lease)));
+        let look = TxnOp::get(place.clone(), None);
+        let joined = Txn::new().when([created(CompareOp::Equal, 0)]).and_then([join]).or_else([look]);
+        let token = kv.txn(joined).await.map_err(line)?.header().map_or(0, ResponseHeader::revision);
+        let before = GetOptions::new().with_prefix().with_max_create_revision(token - 1).with_keys_only();
+        let before = before.with_sort(SortTarget::Create, SortOrder::Descend).with_limit(1);
+        let own = TxnOp::get(place.clone(), Some(GetOptions::new().with_keys_only()));
+        kv.txn(Txn::new().and_then([own, TxnOp::get(queue, Some(before))])).await.map_err(line)?;
+        let leave = Txn::new().when([created(CompareOp::Equal, token)]).and_then([TxnOp::delete(place.clone(), None)]);
+        let left = kv.txn(leave).await.map_err(line)?;
+        if left.succeeded() { Ok(()) } else { Err(format!("{name} was not held")) }
+    }
+
     async fn close(&self) {
         if let Some(lease) = self.lease.get() {
             let _ = self.client.lease_client().revoke(*lease).await;
@@ -137,6 +156,10 @@ impl Store for ZooKeeper {
         multi.add_delete(key.as_str(), version).map_err(line)?;
         multi.add_set_data(CLOCK, b"", None).map_err(line)?;
         multi.commit().await.map(drop).map_err(line)
+    }
+
+    async fn hold(&self, name: &LockName) -> Outcome<()> {
+        raw::hold(&self.session, name).await
     }
 
     async fn close(&self) {}

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use registry_api::{Key, ReadLevel, RegistryClient, Session};
+use registry_api::{Key, LockName, LockWait, ReadLevel, RegistryClient, Session};
 use tokio::sync::OnceCell;
 
 use crate::{Outcome, line};
@@ -16,6 +16,8 @@ pub(crate) trait Store: Send + Sync {
     async fn get(&self, key: &Key, level: ReadLevel) -> Outcome<()>;
     /// Creates an ephemeral key, of a session that all callers share, and deletes it.
     async fn come_and_go(&self, key: &Key) -> Outcome<()>;
+    /// Takes a lock that nobody else wants, for a session that all callers share, and gives it back.
+    async fn hold(&self, name: &LockName) -> Outcome<()>;
     /// Lets the connection go, and the session.
     async fn close(&self);
 }
@@ -33,6 +35,11 @@ impl Contract {
     pub(crate) fn new(client: RegistryClient) -> Self {
         Self { client, session: OnceCell::new() }
     }
+
+    async fn session(&self) -> Outcome<&Session> {
+        let open = || self.client.open_session(self.client.session_options());
+        self.session.get_or_try_init(open).await.map_err(line)
+    }
 }
 
 #[async_trait]
@@ -47,10 +54,13 @@ impl Store for Contract {
     }
 
     async fn come_and_go(&self, key: &Key) -> Outcome<()> {
-        let open = || self.client.open_session(self.client.session_options());
-        let session = self.session.get_or_try_init(open).await.map_err(line)?;
-        session.put(key, HERE).await.map_err(line)?;
+        self.session().await?.put(key, HERE).await.map_err(line)?;
         self.client.delete(key).await.map(drop).map_err(line)
+    }
+
+    async fn hold(&self, name: &LockName) -> Outcome<()> {
+        let guard = self.session().await?.lock(name, LockWait::Forever).await.map_err(line)?;
+        guard.release().await.map_err(line)
     }
 
     async fn close(&self) {

@@ -108,9 +108,14 @@ impl Case {
         }
     }
 
-    /// Whether it is also run through the client libraries.
-    pub(crate) fn has_raw(self) -> bool {
-        matches!(self, Self::Put { .. } | Self::Get { .. } | Self::Ephemeral { .. })
+    /// Through what it is run on the peers.
+    pub(crate) fn paths(self) -> &'static [Path] {
+        match self {
+            Self::Put { .. } | Self::Get { .. } | Self::Ephemeral { .. } | Self::Lock { .. } => {
+                &[Path::Registry, Path::Raw, Path::SameSteps]
+            }
+            _ => &[Path::Registry],
+        }
     }
 
     /// Whether it needs servers that nothing was done with.
@@ -151,7 +156,7 @@ impl Case {
             Self::Ephemeral { callers } => ephemeral::measure(scene, path, callers).await,
             Self::Get { callers, level } => keys::get(scene, path, callers, level).await,
             Self::Fanout { subscribers } => fanout::measure(scene, subscribers).await,
-            Self::Lock { callers } => lock::uncontended(scene, callers).await,
+            Self::Lock { callers } => lock::uncontended(scene, path, callers).await,
             Self::Contended { contenders } => lock::contended(scene, contenders).await,
             Self::Sessions { count, connections } => sessions::measure(scene, count, connections).await,
             Self::Failover { kills } => failover::measure(scene, self.kills_of(scene.cluster.kind(), kills)).await,

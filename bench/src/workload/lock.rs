@@ -6,41 +6,46 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use registry_api::{LockName, LockWait, Session};
 
+use super::Path;
+use super::keys::connect;
 use crate::load::{Caller, Scene, timed};
 use crate::row::Figures;
+use crate::store::{Contract, Store};
 use crate::{Outcome, line};
 
-/// Callers with a lock each: one operation takes it and gives it back.
-pub(super) async fn uncontended(scene: &Scene<'_>, callers: usize) -> Outcome<Figures> {
-    measure(scene, callers, |number, session| {
+/// Callers with a lock and a session each: one operation takes it and gives it back.
+pub(super) async fn uncontended(scene: &Scene<'_>, path: Path, callers: usize) -> Outcome<Figures> {
+    let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+    if path == Path::Registry {
+        let client = scene.cluster.connect().await?;
+        stores.extend((0..callers).map(|_| Arc::new(Contract::new(client.clone())) as Arc<dyn Store>));
+    } else {
+        for _ in 0..callers {
+            stores.push(connect(scene, path).await?);
+        }
+    }
+    let mut all: Vec<Box<dyn Caller>> = Vec::new();
+    for (number, store) in stores.iter().enumerate() {
         let name = format!("/bench/lock/{number}").parse().map_err(line)?;
-        Ok(Box::new(Alone { session, name }))
-    })
-    .await
+        all.push(Box::new(Alone { store: Arc::clone(store), name }));
+    }
+    let figures = scene.run(all).await;
+    for store in stores {
+        store.close().await;
+    }
+    figures
 }
 
 /// Callers that all want the same lock: the latency is from the call that gives it back to the next that has it.
 pub(super) async fn contended(scene: &Scene<'_>, contenders: usize) -> Outcome<Figures> {
     let released = Arc::new(Mutex::new(None));
-    measure(scene, contenders, |_, session| {
-        let name = "/bench/lock/shared".parse().map_err(line)?;
-        Ok(Box::new(Contender { session, name, released: Arc::clone(&released) }))
-    })
-    .await
-}
-
-/// Every caller has a session of its own.
-async fn measure(
-    scene: &Scene<'_>,
-    callers: usize,
-    caller: impl Fn(usize, Session) -> Outcome<Box<dyn Caller>>,
-) -> Outcome<Figures> {
+    let name: LockName = "/bench/lock/shared".parse().map_err(line)?;
     let client = scene.cluster.connect().await?;
-    let (mut sessions, mut all) = (Vec::new(), Vec::new());
-    for number in 0..callers {
+    let (mut sessions, mut all) = (Vec::new(), Vec::<Box<dyn Caller>>::new());
+    for _ in 0..contenders {
         let session = client.open_session(client.session_options()).await.map_err(line)?;
         sessions.push(session.clone());
-        all.push(caller(number, session)?);
+        all.push(Box::new(Contender { session, name: name.clone(), released: Arc::clone(&released) }));
     }
     let figures = scene.run(all).await;
     for session in sessions {
@@ -51,18 +56,14 @@ async fn measure(
 }
 
 struct Alone {
-    session: Session,
+    store: Arc<dyn Store>,
     name: LockName,
 }
 
 #[async_trait]
 impl Caller for Alone {
     async fn call(&mut self) -> Outcome<Duration> {
-        timed(async {
-            let guard = self.session.lock(&self.name, LockWait::Forever).await.map_err(line)?;
-            guard.release().await.map_err(line)
-        })
-        .await
+        timed(self.store.hold(&self.name)).await
     }
 }
 
