@@ -122,9 +122,7 @@ impl Inner {
         for path in std::iter::once(path).chain(paths::ancestors(path)) {
             let Ok(found) = crate::read::nodes(client, &[path], deadline).await else { return };
             let Some(Some((data, stat))) = found.into_iter().next() else { return };
-            let unneeded =
-                node::kind(&stat) == node::Kind::Persistent && stat.num_children == 0 && *data == *node::ABSENT;
-            if !unneeded {
+            if stat.num_children > 0 || *data != *node::GONE {
                 return;
             }
             let delete = client.delete(path, Some(stat.version));

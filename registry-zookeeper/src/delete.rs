@@ -11,7 +11,7 @@ use crate::commit::{Op, Plan, as_check, give_way};
 use crate::error::Failure;
 use crate::inner::Inner;
 use crate::list::Tree;
-use crate::node::{self, ABSENT};
+use crate::node::{self, GONE};
 use crate::paths;
 
 /// What goes into one multi. A larger scope is deleted in several.
@@ -128,7 +128,7 @@ fn doomed(tree: &Tree, target: &Scope) -> Vec<Step> {
             gone.insert(path.clone());
             ops.push(Op::Delete { path, version });
         } else if is_key {
-            ops.push(Op::Write { path, data: Bytes::from_static(ABSENT), version });
+            ops.push(Op::Write { path, data: Bytes::from_static(GONE), version });
         }
         if !ops.is_empty() {
             steps.push(Step { ops, is_key });

@@ -4,18 +4,23 @@ use bytes::Bytes;
 use registry_api::{Entry, Key, Revision, SessionId};
 use zookeeper_client as zk;
 
-/// The data of a node that is only a parent.
+/// The data of a container that is made for the sake of what is below it: the servers remove it.
 pub(crate) const ABSENT: &[u8; MARK_LEN] = b"\0registry: no key here\xff\x01";
+/// The data of a node that was a key, and that only its children keep: who deletes the last of them removes it.
+pub(crate) const GONE: &[u8; GONE_LEN] = b"\0registry: a key was here\xff\x01";
 /// The data of a container that is a key with an empty value: an empty container is a parent of other programs.
 pub(crate) const EMPTY: &[u8; MARK_LEN] = b"\0registry: empty value\xff\x01";
-/// The length of both marks: data of another length is never one of them.
-pub(crate) const MARK_LEN: usize = 24;
+/// The length of the first and the last of these marks. Data of another length than theirs is never one of them.
+const MARK_LEN: usize = 24;
+/// Another length, so that the stat alone tells what may have to be removed.
+const GONE_LEN: usize = 27;
 
 /// Whose a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Persistent,
-    /// Removed by the servers after its last child.
+    /// Removed by the servers after its last child. Servers of 3.9 show containers as persistent: what is not created
+    /// here as something else may be one.
     Container,
     Ephemeral(SessionId),
 }
@@ -43,13 +48,28 @@ pub(crate) fn revision(zxid: i64) -> Revision {
 
 /// Whether the data of a node has to be read to know whether it is a key.
 pub(crate) fn is_in_doubt(stat: &zk::Stat) -> bool {
-    usize::try_from(stat.data_length) == Ok(MARK_LEN)
+    usize::try_from(stat.data_length) == Ok(MARK_LEN) || may_be_gone(stat)
+}
+
+/// Whether a node may be one that was a key and that only its children keep.
+pub(crate) fn may_be_gone(stat: &zk::Stat) -> bool {
+    usize::try_from(stat.data_length) == Ok(GONE_LEN) && matches!(kind(stat), Kind::Persistent | Kind::Container)
+}
+
+/// Whether the servers may remove a node after its last child that was a key before it was put now: an empty container
+/// of another program, as far as a stat tells.
+pub(crate) fn may_be_container(stat: &zk::Stat) -> bool {
+    match kind(stat) {
+        Kind::Container => true,
+        Kind::Persistent => stat.data_length == 0 && stat.cversion > 0,
+        Kind::Ephemeral(_) => false,
+    }
 }
 
 /// The value of a node that is a key; `None` for one that is only a parent.
 pub(crate) fn value(data: Bytes, stat: &zk::Stat) -> Option<Bytes> {
     match (kind(stat), &*data) {
-        (_, data) if data == ABSENT => None,
+        (_, data) if data == ABSENT || data == GONE => None,
         (Kind::Container, []) => None,
         (_, data) if data == EMPTY => Some(Bytes::new()),
         _ => Some(data),
@@ -63,7 +83,7 @@ pub(crate) fn data(value: &Bytes, kind: Kind) -> &[u8] {
 
 /// Whether a value cannot be told from a mark.
 pub(crate) fn is_mark(value: &[u8]) -> bool {
-    value == ABSENT || value == EMPTY
+    value == ABSENT || value == GONE || value == EMPTY
 }
 
 /// The entry of a key.
@@ -124,8 +144,21 @@ mod tests {
     fn marks_and_empty_containers_are_only_parents() {
         assert_eq!(value(Bytes::from_static(ABSENT), &stat(0)), None);
         assert_eq!(value(Bytes::from_static(ABSENT), &stat(i64::MIN)), None);
+        assert_eq!(value(Bytes::from_static(GONE), &stat(0)), None);
         assert_eq!(value(Bytes::new(), &stat(i64::MIN)), None);
-        assert!(is_mark(ABSENT) && is_mark(EMPTY) && !is_mark(b""));
+        assert!(is_mark(ABSENT) && is_mark(GONE) && is_mark(EMPTY) && !is_mark(b""));
+    }
+
+    #[test]
+    fn a_stat_tells_what_has_to_be_looked_at() {
+        let of_len = |data: &[u8]| zk::Stat { data_length: i32::try_from(data.len()).unwrap(), ..stat(0) };
+        assert!(is_in_doubt(&of_len(ABSENT)) && is_in_doubt(&of_len(GONE)) && is_in_doubt(&of_len(EMPTY)));
+        assert!(may_be_gone(&of_len(GONE)) && !may_be_gone(&of_len(ABSENT)) && !may_be_gone(&of_len(EMPTY)));
+        assert!(!is_in_doubt(&of_len(b"value")));
+        let parent = |ephemeral_owner| zk::Stat { cversion: 1, ..stat(ephemeral_owner) };
+        assert!(may_be_container(&parent(0)) && may_be_container(&stat(i64::MIN)));
+        assert!(!may_be_container(&stat(0)) && !may_be_container(&parent(7)), "it has no children, or is ephemeral");
+        assert!(!may_be_container(&zk::Stat { cversion: 1, ..of_len(b"value") }), "a key with a value");
     }
 
     #[test]

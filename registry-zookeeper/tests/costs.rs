@@ -15,6 +15,8 @@ async fn no_operation_takes_more_requests_than_it_needs() -> Outcome {
     let session = client.open_session(client.session_options()).await?;
     let (key, other): (Key, Key) = ("/a/key/far/below/the/root".parse()?, "/a/key/that/comes/and/goes".parse()?);
     let lock: LockName = "/a/lock".parse()?;
+    // The parent of what comes and goes is not one that is removed meanwhile.
+    client.put(&"/a/key/that/comes/and/stays".parse()?, "here").await?;
 
     let put = server.requests_of(async || Ok(client.put(&key, "value").await.map(drop)?)).await?;
     let get = server.requests_of(async || Ok(client.get(&key).await.map(drop)?)).await?;

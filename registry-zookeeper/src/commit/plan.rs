@@ -11,7 +11,7 @@ use super::view::{Node, State, View};
 use crate::call::answer;
 use crate::connect::Dialer;
 use crate::error::{Failure, Request};
-use crate::node::{self, ABSENT, Kind};
+use crate::node::{self, ABSENT, GONE, Kind};
 use crate::paths;
 
 /// What a server takes in one request (`jute.maxbuffer` is 1 MiB less one byte), with room for what surrounds it.
@@ -140,15 +140,14 @@ impl View {
         }
         let (path, version) = (paths::of(key).into_owned(), node.stat.version);
         if refilled + left > 0 {
-            plan.ops.push(Op::Write { path, data: Bytes::from_static(ABSENT), version });
+            plan.ops.push(Op::Write { path, data: Bytes::from_static(GONE), version });
         } else {
             removed.insert(key.clone());
             plan.ops.push(Op::Delete { path, version });
         }
         let path = paths::of(key);
         let parent = paths::parent(&path);
-        let marked = |stat: &&zk::Stat| node::kind(stat) == Kind::Persistent && node::is_in_doubt(stat);
-        if self.stat(parent).filter(marked).is_some() {
+        if self.stat(parent).is_some_and(node::may_be_gone) {
             plan.emptied.push(parent.to_owned());
         }
     }
@@ -179,7 +178,16 @@ impl View {
             (State::Key(node), Lifetime::Ephemeral(session)) if node.kind() != Kind::Ephemeral(session) => {
                 plan.replace(path, node.stat.version, value.clone());
             }
-            (State::Key(node) | State::Parent(node), _) => plan.write(path, node, value),
+            (State::Parent(node), _) => {
+                plan.keep(&path, node);
+                plan.write(path, node, value);
+            }
+            (State::Key(node), _) => {
+                if node::may_be_container(&node.stat) {
+                    plan.keep(&path, node);
+                }
+                plan.write(path, node, value);
+            }
         }
     }
 }
@@ -199,13 +207,16 @@ impl Plan {
         self.ops.push(Op::Create { path, data, mode: zk::CreateMode::Ephemeral });
     }
 
-    fn write(&mut self, path: String, node: &Node, value: &Bytes) {
-        let kind = node.kind();
-        if kind == Kind::Container && !node.kept {
-            let (path, mode) = (paths::keep(&path), zk::CreateMode::Persistent);
+    /// The servers remove a container after its last child, but no key: one that may be a container gets a child that stays.
+    fn keep(&mut self, path: &str, node: &Node) {
+        if !node.kept {
+            let (path, mode) = (paths::keep(path), zk::CreateMode::Persistent);
             self.ops.push(Op::Create { path, data: Bytes::new(), mode });
         }
-        let data = Bytes::copy_from_slice(node::data(value, kind));
+    }
+
+    fn write(&mut self, path: String, node: &Node, value: &Bytes) {
+        let data = Bytes::copy_from_slice(node::data(value, node.kind()));
         self.ops.push(Op::Write { path, data, version: node.stat.version });
     }
 

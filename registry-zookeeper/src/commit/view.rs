@@ -29,7 +29,7 @@ pub(super) enum State {
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) stat: zk::Stat,
-    /// Whether the node that keeps a container from being removed is there.
+    /// Whether the node that keeps it from being removed, where it is a container, is there.
     pub(super) kept: bool,
 }
 
@@ -119,14 +119,14 @@ impl View {
     ) -> Result<(), Failure> {
         let there: Vec<_> = keys.iter().filter_map(|key| Some((*key, *self.stats.get(&*paths::of(key))?))).collect();
         let in_doubt: Vec<_> = there.iter().filter(|(_, stat)| node::is_in_doubt(stat)).collect();
-        let containers: Vec<_> = there.iter().filter(|(_, stat)| node::kind(stat) == Kind::Container).collect();
-        let keeps: Vec<_> = containers.iter().map(|(key, _)| paths::keep(&paths::of(key))).collect();
+        let parents: Vec<_> = there.iter().filter(|(_, stat)| stat.num_children > 0).collect();
+        let keeps: Vec<_> = parents.iter().map(|(key, _)| paths::keep(&paths::of(key))).collect();
         let kept = read::stats(client, keeps.iter().map(String::as_str), deadline);
         let of_doubt: Vec<_> = in_doubt.iter().map(|(key, _)| paths::of(key)).collect();
         let asked: Vec<_> = of_doubt.iter().map(AsRef::as_ref).collect();
         let (kept, data) = futures::future::try_join(kept, read::nodes(client, &asked, deadline)).await?;
         let kept: BTreeSet<_> =
-            containers.iter().zip(kept).filter_map(|((key, _), keep)| keep.map(|_| (*key).clone())).collect();
+            parents.iter().zip(kept).filter_map(|((key, _), keep)| keep.map(|_| (*key).clone())).collect();
         let data: BTreeMap<_, _> = in_doubt.iter().zip(data).map(|((key, _), found)| ((*key).clone(), found)).collect();
         for key in keys {
             let Some(stat) = self.stats.get(&*paths::of(key)).copied() else {
