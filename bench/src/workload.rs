@@ -134,9 +134,13 @@ impl Case {
         matches!(self, Self::Physical { .. })
     }
 
-    /// Whether it is run on ours only: it starts members with other settings, or takes ten minutes for a goal of ours.
+    /// Whether it is run on ours only: it starts members with other settings, or takes minutes for a goal of ours.
     pub(crate) fn is_of_ours(self) -> bool {
-        matches!(self, Self::Members { .. } | Self::Snapshots { .. } | Self::Calm { .. })
+        match self {
+            Self::Members { .. } | Self::Snapshots { .. } | Self::Calm { .. } => true,
+            Self::Restart { keys } | Self::Growth { keys, .. } => keys > 100_000,
+            _ => false,
+        }
     }
 
     /// Whether the peers are the measure of its goals, and so are run as often. Where they are not, or where a run takes
