@@ -118,7 +118,7 @@ impl Inner {
 
     /// Removes a node that was a key once and then only the parent of others, and has none left; and those above that
     /// are the same. It shows nowhere, so it does no harm where that fails.
-    async fn remove_unneeded(&self, client: &zk::Client, path: &str, deadline: Instant) {
+    pub(crate) async fn remove_unneeded(&self, client: &zk::Client, path: &str, deadline: Instant) {
         for path in std::iter::once(path).chain(paths::ancestors(path)) {
             let Ok(found) = crate::read::nodes(client, &[path], deadline).await else { return };
             let Some(Some((data, stat))) = found.into_iter().next() else { return };

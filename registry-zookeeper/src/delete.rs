@@ -83,7 +83,19 @@ impl Inner {
             done.count += part.keys;
             done.revision = Some(revision);
         }
+        if let Some(above) = above(target).filter(|_| done.count > 0) {
+            self.remove_unneeded(&client, &above, deadline).await;
+        }
         Ok(())
+    }
+}
+
+/// The nearest node that is not deleted with a scope, and that may be needed no more without it.
+fn above(target: &Scope) -> Option<String> {
+    match target {
+        Scope::Children(key) => Some(paths::of(key).into_owned()),
+        Scope::Tree(key) => Some(paths::parent(&paths::of(key)).to_owned()),
+        _ => None,
     }
 }
 
