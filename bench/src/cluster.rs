@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
-use registry_api::{Key, Plugins, RegistryClient};
+use registry_api::{Plugins, RegistryClient};
 use registry_etcd::EtcdPlugin;
 use registry_raft::RaftPlugin;
 use registry_zookeeper::ZooKeeperPlugin;
 
-use crate::{Outcome, line, probe};
+use crate::{Outcome, line, probe, workload};
 
 pub(crate) use containers::{Containers, Description};
 pub(crate) use fleet::{Fleet, free_ports};
@@ -134,13 +134,13 @@ impl Cluster {
         connect(&self.config()).await
     }
 
-    /// Waits until a write succeeds; how long that took.
+    /// Waits until a write succeeds, to the first of the keys that a store is filled with; how long that took.
     pub(crate) async fn serving(&self) -> Outcome<Duration> {
-        let (start, key): (_, Key) = (Instant::now(), "/bench/serving".parse().map_err(line)?);
+        let (start, key) = (Instant::now(), workload::key(0)?);
         loop {
             let wrote = async {
                 let client = self.connect().await?;
-                let written = client.put(&key, "yes").await.map_err(line);
+                let written = client.put(&key, workload::value()).await.map_err(line);
                 let _ = client.close().await;
                 written
             };

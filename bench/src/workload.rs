@@ -24,7 +24,8 @@ use crate::cluster::{Cluster, Kind};
 use crate::load::{Scene, Span};
 use crate::row::Figures;
 
-pub(crate) use keys::VALUE_LEN;
+pub(crate) use fill::key;
+pub(crate) use keys::{VALUE_LEN, value};
 
 /// Through what a store is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -279,11 +280,12 @@ fn every() -> Vec<Case> {
     cases.extend([1, 64, 256].map(|callers| Case::Get { callers, level: ReadLevel::Linearizable }));
     cases.extend([1, 100, 1000].map(|subscribers| Case::Fanout { subscribers }));
     cases.extend([100, 1000, 5000, 10_000].map(|count| Case::Sessions { count, connections: None }));
+    cases.extend([1, 3, 5].map(|count| Case::Members { count }));
+    cases.extend([1, 100, 1000, 10_000].map(|sessions| Case::Among { sessions }));
+    // Last: they leave a group full.
     for keys in [growth::FEWEST, 100_000, 1_000_000] {
         cases.extend(growth::Operation::ALL.map(|operation| Case::Growth { keys, operation }));
     }
-    cases.extend([1, 3, 5].map(|count| Case::Members { count }));
-    cases.extend([1, 100, 1000, 10_000].map(|sessions| Case::Among { sessions }));
     cases.extend(physical::What::ALL.map(|what| Case::Physical { what }));
     cases
 }

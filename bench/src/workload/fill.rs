@@ -27,6 +27,6 @@ pub(super) async fn fill(client: &RegistryClient, count: usize) -> Outcome<()> {
 }
 
 /// The key of this number.
-pub(super) fn key(number: usize) -> Outcome<Key> {
+pub(crate) fn key(number: usize) -> Outcome<Key> {
     format!("/bench/fill/{}/{number}", number / SIBLINGS).parse().map_err(line)
 }

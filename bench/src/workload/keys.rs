@@ -29,7 +29,7 @@ pub(super) async fn get(scene: &Scene<'_>, path: Path, callers: usize, level: Re
 }
 
 /// A value of the usual length.
-pub(super) fn value() -> Bytes {
+pub(crate) fn value() -> Bytes {
     Bytes::from_static(&[b'v'; VALUE_LEN])
 }
 
