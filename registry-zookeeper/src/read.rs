@@ -97,12 +97,12 @@ pub(crate) fn unexpected(result: &zk::MultiReadResult) -> Failure {
     Failure::of(zk::Error::UnexpectedError(message), Request::Reads)
 }
 
-/// The stats of these nodes, asked for together: each is of its own moment, none older than the call.
-pub(crate) async fn stats(
-    client: &zk::Client,
-    paths: impl Iterator<Item = &str>,
+/// The stats of these nodes, asked for together: each is of its own moment, none older than the call. They are asked for by the
+/// call, not by the first poll: requests that are handed over together go out together.
+pub(crate) fn stats<'a>(
+    client: &'a zk::Client,
+    paths: impl Iterator<Item = &'a str>,
     deadline: Instant,
-) -> Result<Vec<Option<zk::Stat>>, Failure> {
-    let asked: Vec<_> = paths.map(|path| answer(deadline, Request::Reads, client.check_stat(path))).collect();
-    future::try_join_all(asked).await
+) -> impl Future<Output = Result<Vec<Option<zk::Stat>>, Failure>> + 'a {
+    future::try_join_all(paths.map(|path| answer(deadline, Request::Reads, client.check_stat(path))))
 }

@@ -67,9 +67,12 @@ impl View {
         let keys: BTreeSet<&Key> =
             checks.iter().filter_map(checked).chain(mutations.iter().map(Mutation::key)).collect();
         let mut view = Self::default();
+        let first = concerned(&keys, mutations);
         // Sent first, so it is answered first, and what is read after it is no older.
         let sync = answer(deadline, Request::Reads, client.sync("/"));
-        futures::future::try_join(sync, view.look_at(client, concerned(&keys, mutations), deadline)).await?;
+        let stats = read::stats(client, first.iter().map(String::as_str), deadline);
+        let ((), stats) = futures::future::try_join(sync, stats).await?;
+        view.saw(first, stats);
         view.look_above(client, &keys, deadline).await?;
         view.read_states(client, &keys, deadline).await?;
         for check in checks {
@@ -84,16 +87,8 @@ impl View {
         Ok(view)
     }
 
-    /// Asks for the stats of these nodes.
-    async fn look_at(
-        &mut self,
-        client: &zk::Client,
-        paths: BTreeSet<String>,
-        deadline: Instant,
-    ) -> Result<(), Failure> {
-        let stats = read::stats(client, paths.iter().map(String::as_str), deadline).await?;
+    fn saw(&mut self, paths: BTreeSet<String>, stats: Vec<Option<zk::Stat>>) {
         self.stats.extend(paths.into_iter().zip(stats).filter_map(|(path, stat)| Some((path, stat?))));
-        Ok(())
     }
 
     /// Looks for the nodes above those that do not exist. What exists has its parents, none of which is ephemeral.
@@ -106,8 +101,10 @@ impl View {
         let missing = |path: &&str| !self.stats.contains_key(*path);
         let of_keys: Vec<_> = keys.iter().map(|key| paths::of(key)).collect();
         let homeless = of_keys.iter().map(AsRef::as_ref).filter(missing).filter(|path| missing(&paths::parent(path)));
-        let above = homeless.flat_map(paths::ancestors).filter(missing).map(str::to_owned).collect();
-        self.look_at(client, above, deadline).await
+        let above: BTreeSet<String> = homeless.flat_map(paths::ancestors).filter(missing).map(str::to_owned).collect();
+        let stats = read::stats(client, above.iter().map(String::as_str), deadline).await?;
+        self.saw(above, stats);
+        Ok(())
     }
 
     /// Tells keys from nodes that are only parents: a second look where the stat does not say.
