@@ -16,14 +16,9 @@ use crate::{Outcome, line};
 pub(crate) async fn connect(cluster: &Cluster) -> Outcome<Option<Arc<dyn Store>>> {
     Ok(match cluster.kind() {
         Kind::Raft => None,
-        Kind::Etcd => Some(Arc::new(Etcd { client: etcd(cluster).await?, lease: OnceCell::new() })),
+        Kind::Etcd => Some(Arc::new(Etcd::connect(cluster).await?)),
         Kind::ZooKeeper => Some(Arc::new(ZooKeeper(zookeeper(cluster).await?))),
     })
-}
-
-/// A client of etcd.
-pub(crate) async fn etcd(cluster: &Cluster) -> Outcome<etcd_client::Client> {
-    etcd_client::Client::connect(cluster.addresses(), None).await.map_err(line)
 }
 
 /// A client of ZooKeeper.
@@ -32,17 +27,25 @@ pub(crate) async fn zookeeper(cluster: &Cluster) -> Outcome<zk::Client> {
     connector.connect(&cluster.addresses().join(",")).await.map_err(line)
 }
 
-/// A lease of etcd that nobody keeps alive: it is longer than any run.
-pub(crate) async fn lease(client: &etcd_client::Client) -> Outcome<i64> {
-    Ok(client.lease_client().grant(LEASE_S, None).await.map_err(line)?.id())
-}
-
-/// Seconds.
+/// Seconds that a lease lasts which nobody keeps alive: longer than any run.
 const LEASE_S: i64 = 600;
 
-struct Etcd {
-    client: etcd_client::Client,
+pub(crate) struct Etcd {
+    pub(crate) client: etcd_client::Client,
     lease: OnceCell<i64>,
+}
+
+impl Etcd {
+    pub(crate) async fn connect(cluster: &Cluster) -> Outcome<Self> {
+        let client = etcd_client::Client::connect(cluster.addresses(), None).await.map_err(line)?;
+        Ok(Self { client, lease: OnceCell::new() })
+    }
+
+    /// The lease of everything ephemeral.
+    pub(crate) async fn lease(&self) -> Outcome<i64> {
+        let grant = async || Ok(self.client.lease_client().grant(LEASE_S, None).await.map_err(line)?.id());
+        self.lease.get_or_try_init(grant).await.copied()
+    }
 }
 
 #[async_trait]
@@ -58,7 +61,7 @@ impl Store for Etcd {
     }
 
     async fn come_and_go(&self, key: &Key) -> Outcome<()> {
-        let lease = *self.lease.get_or_try_init(|| lease(&self.client)).await?;
+        let lease = self.lease().await?;
         let options = etcd_client::PutOptions::new().with_lease(lease);
         let mut kv = self.client.kv_client();
         kv.put(key.as_str(), HERE, Some(options)).await.map_err(line)?;
@@ -66,7 +69,7 @@ impl Store for Etcd {
     }
 
     async fn hold(&self, name: &LockName) -> Outcome<()> {
-        let lease = *self.lease.get_or_try_init(|| lease(&self.client)).await?;
+        let lease = self.lease().await?;
         let mut locks = self.client.lock_client();
         let options = etcd_client::LockOptions::new().with_lease(lease);
         let held = locks.lock(name.to_string(), Some(options)).await.map_err(line)?;

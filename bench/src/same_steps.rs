@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, ResponseHeader, SortOrder, SortTarget, Txn, TxnOp};
 use registry_api::{Key, LockName, ReadLevel};
-use tokio::sync::OnceCell;
 use zookeeper_client as zk;
 
 use crate::cluster::{Cluster, Kind};
@@ -18,7 +17,7 @@ use crate::{Outcome, line};
 pub(crate) async fn connect(cluster: &Cluster) -> Outcome<Option<Arc<dyn Store>>> {
     Ok(match cluster.kind() {
         Kind::Raft => None,
-        Kind::Etcd => Some(Arc::new(Etcd { client: raw::etcd(cluster).await?, lease: OnceCell::new() })),
+        Kind::Etcd => Some(Arc::new(Etcd(raw::Etcd::connect(cluster).await?))),
         Kind::ZooKeeper => {
             let (client, session) = (raw::zookeeper(cluster).await?, raw::zookeeper(cluster).await?);
             let clock: Key = CLOCK.parse().map_err(line)?;
@@ -31,17 +30,14 @@ pub(crate) async fn connect(cluster: &Cluster) -> Outcome<Option<Arc<dyn Store>>
     })
 }
 
-struct Etcd {
-    client: etcd_client::Client,
-    lease: OnceCell<i64>,
-}
+struct Etcd(raw::Etcd);
 
 impl Etcd {
     /// Commits this if all comparisons hold; asks for the keys otherwise.
     async fn commit(&self, compares: Vec<Compare>, operation: TxnOp, keys: Vec<String>) -> Outcome<()> {
         let keys = keys.into_iter().map(|key| TxnOp::get(key, Some(GetOptions::new().with_keys_only())));
         let txn = Txn::new().when(compares).and_then([operation]).or_else(keys.collect::<Vec<_>>());
-        let answer = self.client.kv_client().txn(txn).await.map_err(line)?;
+        let answer = self.0.client.kv_client().txn(txn).await.map_err(line)?;
         if answer.succeeded() { Ok(()) } else { Err("it was refused".to_owned()) }
     }
 }
@@ -59,16 +55,14 @@ impl Store for Etcd {
         self.commit(compares, TxnOp::put(key.as_str(), value, None), keys).await
     }
 
-    /// The same steps.
+    /// Nothing is added.
     async fn get(&self, key: &Key, level: ReadLevel) -> Outcome<()> {
-        let options = (level == ReadLevel::Stale).then(|| GetOptions::new().with_serializable());
-        let found = self.client.kv_client().get(key.as_str(), options).await.map_err(line)?;
-        found.kvs().first().map(drop).ok_or_else(|| format!("{key} is not there"))
+        self.0.get(key, level).await
     }
 
     /// The key is absent, has nothing below it, and none above it is ephemeral.
     async fn come_and_go(&self, key: &Key) -> Outcome<()> {
-        let lease = *self.lease.get_or_try_init(|| raw::lease(&self.client)).await?;
+        let lease = self.0.lease().await?;
         let mut compares: Vec<_> = key.ancestors().map(|key| not_ephemeral(&key)).collect();
         compares.push(Compare::create_revision(key.as_str(), CompareOp::Equal, 0));
         let below = (format!("{key}/"), format!("{key}0"));
@@ -81,8 +75,8 @@ impl Store for Etcd {
 
     /// A place in the queue, a look at those before it, and the end of the place.
     async fn hold(&self, name: &LockName) -> Outcome<()> {
-        let lease = *self.lease.get_or_try_init(|| raw::lease(&self.client)).await?;
-        let mut kv = self.client.kv_client();
+        let lease = self.0.lease().await?;
+        let mut kv = self.0.client.kv_client();
         let (queue, place) = (format!("/bench/queues{name}/"), format!("/bench/queues{name}/{lease:x}"));
         let created = |operator, revision| Compare::create_revision(place.clone(), operator, revision);
         let join = TxnOp::put(place.clone(), HERE, Some(PutOptions::new().with_lease(lease)));
@@ -99,9 +93,7 @@ impl Store for Etcd {
     }
 
     async fn close(&self) {
-        if let Some(lease) = self.lease.get() {
-            let _ = self.client.lease_client().revoke(*lease).await;
-        }
+        self.0.close().await;
     }
 }
 

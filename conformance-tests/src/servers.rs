@@ -12,6 +12,7 @@ mod member;
 mod pool;
 mod probe;
 mod release;
+mod requests;
 mod setup;
 mod software;
 mod solo;
@@ -27,6 +28,7 @@ use registry_api::Registry;
 use crate::harness::NOT_COMMITTED;
 use crate::{Cluster, Fault, Harness, Outcome, Timing};
 
+pub use requests::Requests;
 pub use setup::Setup;
 pub use software::Software;
 pub use solo::{Programs, Server};

@@ -45,7 +45,7 @@ impl Inner {
             let begun = Instant::now();
             match self.attempt(checks, mutations, session.as_ref(), deadline).await {
                 Err(failure) if failure.is_race() => {
-                    checks.iter().filter_map(guard).for_each(|grant| self.sessions.forget_place(grant));
+                    self.forget_places(checks);
                     self.repair_clock(&failure, deadline).await?;
                 }
                 result => return result,
@@ -94,9 +94,21 @@ impl Inner {
         mutations: &[Mutation],
         deadline: Instant,
     ) -> Result<Plan, Failure> {
-        let view = View::look(self, client, checks, mutations, deadline).await?;
-        rules::judge(&view, checks, mutations)?;
-        view.plan(checks, mutations)
+        loop {
+            let view = View::look(self, client, checks, mutations, deadline).await?;
+            match rules::judge(&view, checks, mutations) {
+                Ok(()) => return view.plan(checks, mutations),
+                // A lock was believed in that may be lost, which goes first: once more, with a look at it.
+                Err(_) if self.forget_places(checks) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+    }
+
+    /// Forgets where the locks are that were checked; `false` where nothing was known of them.
+    fn forget_places(&self, checks: &[Check]) -> bool {
+        let known = checks.iter().filter_map(guard).filter(|grant| self.sessions.take_place(grant).is_some());
+        known.count() > 0
     }
 
     /// Commits a plan, and returns its revision; that of a plan that changes nothing is what it was seen at.

@@ -37,10 +37,7 @@ impl Inner {
         loop {
             let begun = Instant::now();
             match self.delete_scope(target, guard, &mut done, deadline).await {
-                Err(failure) if failure.is_race() => {
-                    guard.into_iter().for_each(|grant| self.sessions.forget_place(grant));
-                    self.repair_clock(&failure, deadline).await?;
-                }
+                Err(failure) if failure.is_race() => self.repair_clock(&failure, deadline).await?,
                 // Parts that were deleted before stay deleted.
                 Err(failure) if done.count > 0 => return Err(failure.after_a_part()),
                 Err(failure) => return Err(failure),

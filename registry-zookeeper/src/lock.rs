@@ -51,21 +51,21 @@ impl Inner {
     /// Gives a lock back: deletes the node of the grant, whoever asks.
     pub(crate) async fn release(&self, grant: &LockGrant) -> Result<(), Failure> {
         let deadline = self.deadline();
+        let known = &self.sessions.take_place(grant);
         let released = self.reading(deadline, |client| async move {
-            let known = self.sessions.place(grant);
-            let is_known = known.is_some();
-            let place = if is_known { known } else { self.look_for_place(&client, grant, deadline).await? };
-            let Some(path) = place else { return Ok(false) };
+            let found = match known {
+                Some(_) => known.clone(),
+                None => self.find_place(&client, grant, deadline).await?,
+            };
+            let Some(path) = found else { return Ok(false) };
             match answer(deadline, Request::Changes, client.delete(&path, None)).await {
-                // Found a moment ago, so it went just now: by this call, or at the same time.
-                Err(failure) if failure.is(&zk::Error::NoNode) => Ok(!is_known),
+                // What was found a moment ago went just now: by this call, or at the same time.
+                Err(failure) if failure.is(&zk::Error::NoNode) => Ok(known.is_none()),
                 Err(failure) => Err(failure),
                 Ok(()) => Ok(true),
             }
         });
-        let released = released.await?;
-        self.sessions.forget_place(grant);
-        if released || self.sessions.find(grant.session).is_ok() || self.has_sign(grant, deadline).await? {
+        if released.await? || self.sessions.find(grant.session).is_ok() || self.has_sign(grant, deadline).await? {
             return Ok(());
         }
         Err(Failure::lock_lost())
@@ -80,21 +80,8 @@ impl Inner {
         self.reading(deadline, look).await
     }
 
-    /// The node of a grant; `None` where it is not held. What is known of a session of ours is not looked at: whoever
-    /// relies on it checks that the node is there, and [forgets](crate::session::Sessions::forget_place) it if not.
+    /// The node of a grant that is still held; `None` where it is not.
     pub(crate) async fn find_place(
-        &self,
-        client: &zk::Client,
-        grant: &LockGrant,
-        deadline: Instant,
-    ) -> Result<Option<String>, Failure> {
-        match self.sessions.place(grant) {
-            Some(path) => Ok(Some(path)),
-            None => self.look_for_place(client, grant, deadline).await,
-        }
-    }
-
-    async fn look_for_place(
         &self,
         client: &zk::Client,
         grant: &LockGrant,

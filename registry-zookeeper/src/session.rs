@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use registry_api::{
-    FencingToken, Heartbeat, LockGrant, SESSION_LABEL_LEN_MAX, SESSION_TTL_MAX, SESSION_TTL_MIN, SessionGrant,
-    SessionId, SessionOptions,
+    Heartbeat, LockGrant, SESSION_LABEL_LEN_MAX, SESSION_TTL_MAX, SESSION_TTL_MIN, SessionGrant, SessionId,
+    SessionOptions,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -39,8 +39,8 @@ pub(crate) struct Session {
     client: Mutex<Option<zk::Client>>,
     /// When the last heartbeat was answered.
     heard: Mutex<Instant>,
-    /// The nodes of the locks that were granted to it.
-    places: Mutex<HashMap<FencingToken, String>>,
+    /// The nodes of the locks that were granted to it, until they are released.
+    places: Mutex<HashMap<LockGrant, String>>,
 }
 
 impl Session {
@@ -94,17 +94,12 @@ impl Session {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
-    /// The node of a lock that was granted to it; `None` where it is not known, whether or not there is one.
-    pub(crate) fn place(&self, token: FencingToken) -> Option<String> {
-        self.places().get(&token).cloned()
+    /// Keeps in mind where a lock is that was granted to it.
+    pub(crate) fn remember(&self, grant: LockGrant, path: String) {
+        self.places().insert(grant, path);
     }
 
-    /// Keeps in mind where a lock that was granted to it is.
-    pub(crate) fn remember(&self, token: FencingToken, path: String) {
-        self.places().insert(token, path);
-    }
-
-    fn places(&self) -> MutexGuard<'_, HashMap<FencingToken, String>> {
+    fn places(&self) -> MutexGuard<'_, HashMap<LockGrant, String>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -130,17 +125,15 @@ impl Sessions {
         open.get(&id).map(|open| Arc::clone(&open.session)).ok_or_else(|| Failure::session_ended(id))
     }
 
-    /// Where a lock of a session of ours is, as it was granted: the node has a name that no other has had, so the grant
-    /// holds as long as the node is there.
+    /// Where a lock was granted to a session of ours; `None` where that is not known. The node has a name that no other has
+    /// had, so the grant holds as long as the node is there. Whoever relies on it has the servers check that.
     pub(crate) fn place(&self, grant: &LockGrant) -> Option<String> {
-        self.find(grant.session).ok()?.place(grant.token)
+        self.find(grant.session).ok()?.places().get(grant).cloned()
     }
 
-    /// Forgets where a lock is: it was released, or is not there.
-    pub(crate) fn forget_place(&self, grant: &LockGrant) {
-        if let Ok(session) = self.find(grant.session) {
-            session.places().remove(&grant.token);
-        }
+    /// The same, and forgets it.
+    pub(crate) fn take_place(&self, grant: &LockGrant) -> Option<String> {
+        self.find(grant.session).ok()?.places().remove(grant)
     }
 
     fn len(&self) -> usize {

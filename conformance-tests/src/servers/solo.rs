@@ -17,9 +17,6 @@ use crate::{Broken, Outcome};
 /// The image with clients that others wrote.
 const PROGRAMS: (&str, &str) = ("registry-test/interop", "trixie");
 
-/// So many that what is asked in the background meanwhile, pings for example, is less than one for each.
-const COUNTED: u64 = 100;
-
 /// One server in a container of its own, removed when this is dropped.
 #[derive(Clone, Debug)]
 pub struct Server(Arc<Ensemble>);
@@ -40,17 +37,9 @@ impl Server {
         Ok(self.0.member(0)?.gate.address())
     }
 
-    /// How many requests one `operation` takes, as the server counts them: as many as it takes each time, without what
-    /// else is asked meanwhile.
-    pub async fn requests_of(&self, operation: impl AsyncFn() -> Outcome) -> Outcome<u64> {
-        // The first one may have to create what the others find.
-        operation().await?;
-        let before = self.0.member(0)?.requests().await?;
-        for _ in 0..COUNTED {
-            operation().await?;
-        }
-        let taken = self.0.member(0)?.requests().await?.saturating_sub(before);
-        Ok(taken / COUNTED)
+    /// How many requests of clients it has taken since it runs.
+    pub(super) async fn requests(&self) -> Outcome<u64> {
+        self.0.member(0)?.requests().await
     }
 
     /// Ends every connection of clients with a reset; new ones pass.

@@ -74,10 +74,13 @@ impl View {
         let ((), stats) = futures::future::try_join(sync, stats).await?;
         view.saw(first, stats);
         view.look_above(client, &keys, deadline).await?;
-        view.read_states(client, &keys, deadline).await?;
+        view.read_states(client, &keys, mutations, deadline).await?;
         for check in checks {
             if let Check::LockHeld(grant) = check {
-                let place = inner.find_place(client, grant, deadline).await?;
+                let place = match inner.sessions.place(grant) {
+                    Some(known) => Some(known),
+                    None => inner.find_place(client, grant, deadline).await?,
+                };
                 view.locks.push((grant.clone(), place));
             }
         }
@@ -112,11 +115,18 @@ impl View {
         &mut self,
         client: &zk::Client,
         keys: &BTreeSet<&Key>,
+        mutations: &[Mutation],
         deadline: Instant,
     ) -> Result<(), Failure> {
+        let coming_or_going: BTreeSet<_> = coming_or_going(mutations).collect();
         let there: Vec<_> = keys.iter().filter_map(|key| Some((*key, *self.stats.get(&*paths::of(key))?))).collect();
         let in_doubt: Vec<_> = there.iter().filter(|(_, stat)| node::is_in_doubt(stat)).collect();
-        let parents: Vec<_> = there.iter().filter(|(_, stat)| stat.num_children > 0).collect();
+        // A new value for a key that is none of these leaves its children alone.
+        let may_be_kept = |key: &Key, stat: &zk::Stat| {
+            coming_or_going.contains(key) || node::is_in_doubt(stat) || node::may_be_container(stat)
+        };
+        let parents = there.iter().filter(|(key, stat)| stat.num_children > 0 && may_be_kept(key, stat));
+        let parents: Vec<_> = parents.collect();
         let keeps: Vec<_> = parents.iter().map(|(key, _)| paths::keep(&paths::of(key))).collect();
         let kept = read::stats(client, keeps.iter().map(String::as_str), deadline);
         let of_doubt: Vec<_> = in_doubt.iter().map(|(key, _)| paths::of(key)).collect();
@@ -202,10 +212,14 @@ impl View {
 /// The nodes to look at first: of the keys, and the parents of those that may be created or deleted. What is put persistently
 /// is there most often, and then its parent does not matter.
 fn concerned(keys: &BTreeSet<&Key>, mutations: &[Mutation]) -> BTreeSet<String> {
-    let put = |mutation: &&Mutation| matches!(mutation, Mutation::Put { lifetime: Lifetime::Persistent, .. });
-    let comes_or_goes = mutations.iter().filter(|mutation| !put(mutation)).map(Mutation::key);
-    let parents = comes_or_goes.filter_map(Key::parent).map(|parent| paths::of(&parent).into_owned());
+    let parents = coming_or_going(mutations).filter_map(Key::parent).map(|parent| paths::of(&parent).into_owned());
     keys.iter().map(|key| paths::of(key).into_owned()).chain(parents).collect()
+}
+
+/// The keys that are deleted, or put ephemerally.
+fn coming_or_going(mutations: &[Mutation]) -> impl Iterator<Item = &Key> {
+    let stays = |mutation: &&Mutation| matches!(mutation, Mutation::Put { lifetime: Lifetime::Persistent, .. });
+    mutations.iter().filter(move |mutation| !stays(mutation)).map(Mutation::key)
 }
 
 fn checked(check: &Check) -> Option<&Key> {

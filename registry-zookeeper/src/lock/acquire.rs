@@ -44,8 +44,9 @@ impl Inner {
                 self.seen.note(node::revision(czxid));
                 self.seen.wrote_elsewhere();
                 let token = FencingToken::new(node::revision(czxid));
-                session.remember(token, path);
-                Ok(LockGrant { name: request.name.clone(), session: session.id, token })
+                let grant = LockGrant { name: request.name.clone(), session: session.id, token };
+                session.remember(grant.clone(), path);
+                Ok(grant)
             }
             Err(failure) => {
                 place.leave(self.deadline()).await;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use conformance_tests::servers::{Programs, Server, Software};
 use conformance_tests::{Broken, Outcome};
-use registry_api::{Event, Key, LockName, LockWait, RegistryClient, Scope, SessionOptions, Subscription};
+use registry_api::{
+    DeleteOptions, ErrorKind, Event, Key, LockGrant, LockName, LockWait, Precondition, RegistryClient, Scope,
+    SessionOptions, Subscription, Transaction,
+};
 use registry_zookeeper::{ZooKeeperRegistry, ZooKeeperSettings};
 
 /// Where the lock `/a/b` lies on the servers.
@@ -164,4 +167,40 @@ async fn a_lock_that_we_hold_keeps_curator_out() -> Outcome {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_curator_holds_keeps_us_out() -> Outcome {
     a_lock_that_it_holds_keeps_us_out(curator).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_the_shell_took_away_is_lost_whatever_it_guards() -> Outcome {
+    let (server, client) = world().await?;
+    let session = client.open_session(SessionOptions::default()).await?;
+    let key: Key = "/guarded".parse()?;
+    client.put(&key, "value").await?;
+    let lock = async |name: &str| Ok::<_, Broken>(session.lock(&name.parse()?, LockWait::Forever).await?);
+    let (one, other, third) = (lock("/a/put").await?, lock("/a/refused").await?, lock("/a/tree").await?);
+    shell(&server, &["deleteall", "/locks/a"]).await?;
+    let put = Transaction::builder().lock_held(one.grant().clone()).put(key.clone(), "again");
+    let refused = Transaction::builder().lock_held(other.grant().clone()).absent(key.clone()).put(key, "again");
+    let tree = DeleteOptions::when(Precondition::LockHeld(third.grant().clone()));
+    let told = [
+        client.commit(put.build()?).await.map(drop),
+        client.commit(refused.build()?).await.map(drop),
+        client.delete_with(&Scope::Tree("/nothing/there".parse()?), tree).await.map(drop),
+    ];
+    for (result, what) in told.into_iter().zip(["a put", "one that is refused anyway", "a delete of nothing"]) {
+        let kind = result.map_err(|error| error.kind().clone());
+        assert_eq!(kind, Err(ErrorKind::LockLost), "{what}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_guards_with_the_name_of_its_own_lock_only() -> Outcome {
+    let (_server, client) = world().await?;
+    let session = client.open_session(SessionOptions::default()).await?;
+    let guard = session.lock(&"/a/held".parse()?, LockWait::Forever).await?;
+    let other = LockGrant { name: "/a/other".parse()?, ..guard.grant().clone() };
+    let put = Transaction::builder().lock_held(other).put("/guarded".parse()?, "value");
+    let kind = client.commit(put.build()?).await.map_err(|error| error.kind().clone());
+    assert_eq!(kind, Err(ErrorKind::LockLost));
+    Ok(())
 }
