@@ -13,7 +13,7 @@ use crate::report::{self, Header};
 use crate::row::{Figures, Row};
 use crate::usage::{FOREIGN_SHARE_MAX, load_average, machine};
 use crate::workload::{self, Case, Depth, NAMES, Path};
-use crate::{Outcome, line, say};
+use crate::{Outcome, line, print, say};
 
 /// Members of every cluster.
 const MEMBERS: usize = 3;
@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// Only these workloads.
     #[arg(long, value_delimiter = ',', ignore_case = true, value_parser = PossibleValuesParser::new(NAMES))]
     only: Vec<String>,
+    /// Only the cases whose line of progress contains this.
+    #[arg(long)]
+    case: Option<String>,
     /// Short runs of the cases that tell most, once each.
     #[arg(long)]
     quick: bool,
@@ -72,15 +75,26 @@ impl Options {
         paths
     }
 
-    fn cases(&self) -> Vec<Case> {
-        let wanted = |case: &Case| self.only.iter().any(|name| name.eq_ignore_ascii_case(case.workload()));
+    /// **Errors**: there is no such case.
+    fn cases(&self) -> Outcome<Vec<Case>> {
+        let of_these = |case: &Case| self.only.iter().any(|name| name.eq_ignore_ascii_case(case.workload()));
+        let part = self.case.as_deref().unwrap_or_default();
         let depth = if self.quick { Depth::Quick } else { Depth::Full };
-        let cases = Case::all(depth).into_iter();
-        cases.filter(|case| self.only.is_empty() || wanted(case)).collect()
+        let mut cases = Case::all(depth);
+        cases.retain(|case| (self.only.is_empty() || of_these(case)) && case.line().contains(part));
+        if cases.is_empty() {
+            return Err(format!("no case contains \"{part}\"; all of them: {}", lines(&Case::all(depth))));
+        }
+        Ok(cases)
     }
 }
 
+fn lines(cases: &[Case]) -> String {
+    cases.iter().map(|case| format!("\"{}\"", case.line())).collect::<Vec<_>>().join(", ")
+}
+
 pub(crate) async fn run(options: &Options) -> Outcome<()> {
+    let cases = options.cases()?;
     empty(&options.data)?;
     fs::create_dir_all(&options.out).map_err(|error| format!("{}: {error}", options.out.display()))?;
     let mut clusters = clusters(options).await?;
@@ -91,19 +105,19 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
         workload::warm_up(cluster, &options.data, options.warm_up()).await?;
     }
     let (start, mut rows, mut last) = (Instant::now(), Vec::new(), "");
-    for case in options.cases() {
+    for case in cases {
         if case.workload() != last && !options.quick && case.begins_anew() {
             for cluster in &mut clusters {
                 renew(cluster).await;
             }
         }
         last = case.workload();
-        say(&format!("{:>5.0} s  {} {case}", start.elapsed().as_secs_f64(), case.workload()));
+        say(&format!("{:>5.0} s  {}", start.elapsed().as_secs_f64(), case.line()));
         let begun = rows.len();
         repeat(options, case, &mut clusters, &mut rows).await;
         report::fill_ratios(rows.get_mut(begun..).unwrap_or_default());
         // What was measured is there also when a later case is broken off.
-        report::write_rows(&options.out, &rows)?;
+        report::write(&header, &rows, &options.out)?;
     }
     header.load.push(load_average());
     say(&format!("{:>5.0} s  done", start.elapsed().as_secs_f64()));
@@ -111,7 +125,9 @@ pub(crate) async fn run(options: &Options) -> Outcome<()> {
         cluster.clear().await?;
     }
     let _ = fs::remove_dir_all(&options.data);
-    report::print_all(&header, &rows, &options.out)
+    let written = report::write(&header, &rows, &options.out)?;
+    print(&written);
+    Ok(())
 }
 
 /// Ours, running, and the peers.

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use crate::row::Row;
 use crate::usage::FOREIGN_SHARE_MAX;
-use crate::{Outcome, line, print};
+use crate::{Outcome, line};
 
 pub(crate) use overhead::SAME_STEPS;
 pub(crate) use statistics::fill_ratios;
@@ -41,36 +41,33 @@ impl fmt::Display for Header {
     }
 }
 
-/// Writes every row: `rows.json`.
-pub(crate) fn write_rows(directory: &Path, rows: &[Row]) -> Outcome<()> {
-    let path = directory.join("rows.json");
-    let text = serde_json::to_string_pretty(rows).map_err(line)?;
-    fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+/// Writes the rows (`rows.json`), the plots, and the tables (`tables.txt`), which are returned.
+pub(crate) fn write(header: &Header, rows: &[Row], directory: &Path) -> Outcome<String> {
+    let save = |name: &str, text: &str| {
+        let path = directory.join(name);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display())).map(|()| path)
+    };
+    let mut text = tables(header, rows);
+    let json = serde_json::to_string_pretty(rows).map_err(line)?;
+    text.push_str(&format!("rows: {}\n", save("rows.json", &json)?.display()));
+    for plot in plots::draw(rows, directory)? {
+        text.push_str(&format!("plot: {}\n", plot.display()));
+    }
+    save("tables.txt", &text)?;
+    Ok(text)
 }
 
-/// Prints the tables, and draws the plots.
-pub(crate) fn print_all(header: &Header, rows: &[Row], directory: &Path) -> Outcome<()> {
-    let plots = plots::draw(rows, directory)?;
-    print(&header.to_string());
-    print(&table::figures(rows));
-    print(&table::verdicts(&goals::judge(rows)));
-    if let Some(table) = table::overheads(&overhead::overheads(rows)) {
-        print(&table);
-    }
-    for row in rows.iter().filter(|row| row.error.is_some()) {
-        print(&summary(row));
-    }
+fn tables(header: &Header, rows: &[Row]) -> String {
+    let mut parts = vec![header.to_string(), table::figures(rows), table::verdicts(&goals::judge(rows))];
+    parts.extend(table::overheads(&overhead::overheads(rows)));
+    parts.extend(rows.iter().filter(|row| row.error.is_some()).map(summary));
     let disturbed = rows.iter().filter(|row| row.disturbed).count();
     if disturbed > 0 {
-        let percent = FOREIGN_SHARE_MAX * 100.0;
-        print(&format!(
-            "disturbed: in {disturbed} of {} runs, other processes took more than {percent} % of this machine (marked *)",
-            rows.len()
+        let (percent, runs) = (FOREIGN_SHARE_MAX * 100.0, rows.len());
+        parts.push(format!(
+            "disturbed: in {disturbed} of {runs} runs, other processes took more than {percent} % of this machine (marked *)"
         ));
     }
-    print(&format!("rows: {}", directory.join("rows.json").display()));
-    for plot in plots {
-        print(&format!("plot: {}", plot.display()));
-    }
-    Ok(())
+    parts.push(String::new());
+    parts.join("\n")
 }

@@ -109,6 +109,11 @@ impl Case {
         }
     }
 
+    /// Workload and parameters.
+    pub(crate) fn line(self) -> String {
+        format!("{} {self}", self.workload())
+    }
+
     /// Through what it is run on the peers.
     pub(crate) fn paths(self) -> &'static [Path] {
         match self {
@@ -307,7 +312,7 @@ mod tests {
     #[test]
     fn no_two_cases_have_the_same_name() {
         let cases = Case::all(Depth::Full);
-        let names: BTreeSet<_> = cases.iter().map(|case| format!("{} {case}", case.workload())).collect();
+        let names: BTreeSet<_> = cases.iter().map(|case| case.line()).collect();
         assert_eq!(names.len(), cases.len());
     }
 }

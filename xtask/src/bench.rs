@@ -12,6 +12,9 @@ pub(crate) struct Options {
     /// Only these workloads: W1 to W16, calm. `docs/performance.md` says what they are.
     #[arg(long)]
     only: Option<String>,
+    /// Only the cases whose line, such as "W15 put during snapshots, 1000000 keys", contains this.
+    #[arg(long)]
+    case: Option<String>,
     /// Short runs of the cases that tell most, once each: a look in less than five minutes, not a judgement.
     #[arg(long)]
     quick: bool,
@@ -57,6 +60,9 @@ pub(crate) fn measure(options: &Options) -> Outcome {
     }
     if let Some(only) = &options.only {
         command.arg("--only").arg(only);
+    }
+    if let Some(case) = &options.case {
+        command.arg("--case").arg(case);
     }
     run("bench", &mut command)
 }
