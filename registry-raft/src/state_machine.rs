@@ -32,6 +32,7 @@ use self::keyspace::Keyspace;
 use self::limits::{LIMITS, Limits};
 use self::lock::Locks;
 use self::session::Sessions;
+pub(crate) use self::snapshot::SnapshotEncoder;
 #[cfg(test)]
 pub(crate) use self::snapshot::{SnapshotDecoder, SnapshotError};
 use crate::proto;

@@ -36,7 +36,7 @@ pub(crate) use self::{
     log::{Done, Log},
     options::{FirstIndex, Identity, Opening, StorageOptions, Writer},
     record::{LogState, Position, Record, RecordKind, Vote},
-    snapshot::{SnapshotMeta, SnapshotStore},
+    snapshot::{SnapshotMeta, SnapshotStore, SnapshotWriter},
 };
 use self::{io::RealDir, stamp::Directory};
 

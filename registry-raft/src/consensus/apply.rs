@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -15,11 +16,14 @@ use super::log_store::{io_error, position};
 use super::types::{LogId, Outcomes, Raft, Snapshot, SnapshotMeta, StoredMembership};
 use super::view::{ApplyObserver, Published};
 use crate::proto;
-use crate::state_machine::{Applied, StateMachine, UnknownCommand};
+use crate::state_machine::{Applied, SnapshotEncoder, StateMachine, UnknownCommand};
 use crate::storage;
 
 /// So many entries are applied before the position is told and their proposers are answered.
 const ENTRIES_PER_PUBLICATION: usize = 64;
+/// A snapshot rests so many times as long as its last piece took: it takes a quarter of a core and of the disk at most,
+/// however large the state is, and the rest goes on serving.
+const SNAPSHOT_REST: u32 = 3;
 
 /// The state machine as openraft sees it.
 pub(crate) struct StateMachineAdapter {
@@ -151,7 +155,12 @@ impl RaftStateMachine<Raft> for StateMachineAdapter {
         let decoded = snapshot.clone();
         blocking(move || StateMachine::decode_snapshot(&decoded).map_err(invalid_data)).await?;
         let (store, stored, bytes) = (self.snapshots.clone(), meta.clone(), snapshot.clone());
-        blocking(move || write_snapshot(&store, &stored, std::iter::once(bytes))).await?;
+        blocking(move || {
+            let mut writer = begin_snapshot(&store, &stored)?;
+            writer.write(&bytes).map_err(io_error)?;
+            writer.finish().map_err(io_error)
+        })
+        .await?;
         self.replace(meta, &snapshot)
     }
 
@@ -161,7 +170,8 @@ impl RaftStateMachine<Raft> for StateMachineAdapter {
     }
 }
 
-/// Writes the state as it was when the builder was made; the state machine goes on meanwhile.
+/// Writes the state as it was when the builder was made; the state machine goes on meanwhile. Dropped before the end, it
+/// leaves nothing.
 #[derive(Debug)]
 pub(crate) struct SnapshotBuilder {
     state: Arc<StateMachine>,
@@ -173,27 +183,36 @@ impl RaftSnapshotBuilder<Raft> for SnapshotBuilder {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        let (state, meta, store) = (Arc::clone(&self.state), self.meta.clone(), self.snapshots.clone());
-        blocking(move || write_snapshot(&store, &meta, state.encode_snapshot())).await?;
+        let mut unfinished = Some((begin_snapshot(&self.snapshots, &self.meta)?, self.state.encode_snapshot()));
+        while let Some((writer, encoder)) = unfinished {
+            let begun = Instant::now();
+            unfinished = blocking(move || write_piece(writer, encoder)).await?;
+            tokio::time::sleep(begun.elapsed().saturating_mul(SNAPSHOT_REST)).await;
+        }
         // openraft asks for the data with `get_current_snapshot`, so the copy in memory is not kept.
         Ok(Snapshot { meta: self.meta.clone(), snapshot: Bytes::new() })
     }
 }
 
-fn write_snapshot(
-    store: &storage::SnapshotStore,
-    meta: &SnapshotMeta,
-    pieces: impl Iterator<Item = Bytes>,
-) -> io::Result<()> {
+fn begin_snapshot(store: &storage::SnapshotStore, meta: &SnapshotMeta) -> io::Result<storage::SnapshotWriter> {
     let last = meta.last_log_id.as_ref().map(position);
     let id = last.map_or_else(|| "empty".to_owned(), |last| format!("{}-{}", last.term, last.index));
     let membership = codec::snapshot_description(meta).encode_to_vec().into();
-    let mut writer = store.begin(storage::SnapshotMeta { last, membership, id }).map_err(io_error)?;
-    for piece in pieces {
-        writer.write(&piece).map_err(io_error)?;
-    }
-    writer.finish().map_err(io_error)?;
-    Ok(())
+    store.begin(storage::SnapshotMeta { last, membership, id }).map_err(io_error)
+}
+
+/// Brings the next piece to the disk; after the last one the snapshot becomes the newest, and nothing is left to do.
+fn write_piece(
+    mut writer: storage::SnapshotWriter,
+    mut encoder: SnapshotEncoder,
+) -> io::Result<Option<(storage::SnapshotWriter, SnapshotEncoder)>> {
+    let Some(piece) = encoder.next() else {
+        writer.finish().map_err(io_error)?;
+        return Ok(None);
+    };
+    writer.write(&piece).map_err(io_error)?;
+    writer.flush().map_err(io_error)?;
+    Ok(Some((writer, encoder)))
 }
 
 fn read_snapshot(store: &storage::SnapshotStore) -> io::Result<Option<Snapshot>> {

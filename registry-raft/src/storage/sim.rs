@@ -47,6 +47,8 @@ struct State {
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
     pending: Vec<Pending>,
+    /// The most bytes written that waited for a flush at once.
+    unflushed_most: usize,
     /// Operations so far that change something or flush.
     operations: u64,
     stop_before: Option<u64>,
@@ -85,6 +87,12 @@ enum Pending {
     },
 }
 
+impl Pending {
+    fn bytes(&self) -> usize {
+        if let Self::Write { bytes, .. } = self { bytes.len() } else { 0 }
+    }
+}
+
 impl SimDisk {
     /// Operations so far that change something or flush.
     pub(crate) fn operations(&self) -> u64 {
@@ -109,6 +117,11 @@ impl SimDisk {
     /// Operations that are not durable.
     pub(crate) fn pending(&self) -> usize {
         self.state().pending.len()
+    }
+
+    /// The most bytes written that waited for a flush at once.
+    pub(crate) fn unflushed_most(&self) -> usize {
+        self.state().unflushed_most
     }
 
     /// The disk after a power loss.
@@ -324,6 +337,8 @@ impl LogFile for SimFile {
         }
         current[offset..offset + taken].copy_from_slice(&bytes);
         state.pending.push(Pending::Write { content: self.content, offset, bytes, clean: false });
+        let unflushed = state.pending.iter().map(Pending::bytes).sum();
+        state.unflushed_most = state.unflushed_most.max(unflushed);
         Ok(taken)
     }
 

@@ -1,7 +1,50 @@
 //! Snapshots: made by policy, sent to members that are behind.
 
-use super::cluster::{Cluster, within};
+use std::sync::Arc;
+
+use openraft::RaftSnapshotBuilder;
+use openraft::storage::RaftStateMachine;
+
+use super::cluster::{Cluster, Observed, within};
 use crate::consensus::CompactionPolicy;
+use crate::consensus::apply::StateMachineAdapter;
+use crate::consensus::view::Published;
+use crate::proto::{Batch, Command, Proposal, Put, command};
+use crate::state_machine::StateMachine;
+use crate::storage::sim::SimDisk;
+use crate::storage::{Identity, Opening, Storage, StorageOptions};
+
+/// Keys with values of 64 KiB.
+fn large(keys: u64) -> Batch {
+    let proposal = |number| {
+        let put = Put { key: format!("/{number}"), value: vec![7; 64 << 10].into(), ..Put::default() };
+        Proposal { command: Some(Command { command: Some(command::Command::Put(put)) }), ..Proposal::default() }
+    };
+    Batch { proposals: (0..keys).map(proposal).collect() }
+}
+
+/// Without pauses, time stands still on the clock of a paused runtime.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_goes_to_the_disk_in_pieces_with_pauses_between_them() {
+    let disk = SimDisk::default();
+    let (identity, opening) = (Identity { cluster: 1, node: 1 }, Opening::CreateOrOpen);
+    let options = StorageOptions { segment_bytes: 64 << 10, allocation_bytes: 16 << 10, ..StorageOptions::default() };
+    let storage = Storage::open_on(Arc::new(disk.clone()), identity, opening, options).unwrap();
+    let published = Arc::new(Published::new());
+    published.change(1, |state| state.apply(&large(100))).unwrap();
+    let snapshots = storage.snapshots().clone();
+    let mut machine = StateMachineAdapter::load(snapshots, published.clone(), Arc::new(Observed::default())).unwrap();
+    let mut builder = machine.get_snapshot_builder().await;
+    let (begun, paused) = (std::time::Instant::now(), tokio::time::Instant::now());
+
+    builder.build_snapshot().await.unwrap();
+
+    assert!(paused.elapsed() > begun.elapsed(), "{:?} of pauses in {:?}", paused.elapsed(), begun.elapsed());
+    assert!(disk.unflushed_most() < 1 << 20, "{} bytes were flushed at once", disk.unflushed_most());
+    let written = storage.snapshots().read_latest().unwrap().unwrap().read_all().unwrap();
+    let read = StateMachine::decode_snapshot(&written).unwrap();
+    assert!(written.len() > 100 * (64 << 10) && read.revision() == published.view().state.revision());
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_is_far_behind_gets_a_snapshot_with_the_state() {

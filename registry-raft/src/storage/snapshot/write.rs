@@ -38,6 +38,11 @@ impl SnapshotWriter {
         Ok(())
     }
 
+    /// Makes durable what was added. Done piece by piece, it never has the log wait behind the whole of a large snapshot.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.file.sync()
+    }
+
     /// Makes it durable, reads it back, and makes it the newest. Returns the newest snapshot, which is another one if
     /// a later snapshot was finished meanwhile.
     ///
