@@ -214,3 +214,37 @@ fn row(options: &Options, case: Case, cluster: &Cluster, path: Path, repeat: usi
     let (workload, parameters, quick) = (case.workload(), case.to_string(), options.quick);
     Row { workload, system, version, parameters, repeat, figures, ratio: None, quick, disturbed, error }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn lines_of(arguments: &[&str]) -> Outcome<Vec<String>> {
+        let required = ["drive", "--data", "data", "--out", "out"];
+        let line = Line::try_parse_from(required.iter().chain(arguments)).map_err(line)?;
+        Ok(line.options.cases()?.into_iter().map(Case::line).collect())
+    }
+
+    #[test]
+    fn cases_are_chosen_by_workload_and_by_a_part_of_their_line() {
+        assert_eq!(lines_of(&["--only", "w8"]).unwrap(), ["W8 1 caller, a lock each", "W8 16 callers, a lock each"]);
+        assert_eq!(lines_of(&["--case", "16 callers, a lock"]).unwrap(), ["W8 16 callers, a lock each"]);
+        assert_eq!(lines_of(&["--only", "W1", "--case", "1 caller"]).unwrap(), ["W1 1 caller"]);
+        assert_eq!(lines_of(&[]).unwrap().len(), Case::all(Depth::Full).len());
+    }
+
+    #[test]
+    fn a_part_that_no_case_has_is_refused_and_all_cases_are_named() {
+        let refused = lines_of(&["--case", "17 callers"]).unwrap_err();
+        assert!(refused.starts_with("no case contains \"17 callers\"; all of them: "), "{refused}");
+        assert!(refused.contains("\"W8 16 callers, a lock each\""), "{refused}");
+    }
+}

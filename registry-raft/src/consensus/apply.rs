@@ -183,7 +183,8 @@ impl RaftSnapshotBuilder<Raft> for SnapshotBuilder {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        let mut unfinished = Some((begin_snapshot(&self.snapshots, &self.meta)?, self.state.encode_snapshot()));
+        let (store, meta, encoder) = (self.snapshots.clone(), self.meta.clone(), self.state.encode_snapshot());
+        let mut unfinished = Some((blocking(move || begin_snapshot(&store, &meta)).await?, encoder));
         while let Some((writer, encoder)) = unfinished {
             let begun = Instant::now();
             unfinished = blocking(move || write_piece(writer, encoder)).await?;

@@ -13,12 +13,15 @@ async fn a_lock_shows_its_holder_and_waiters_with_their_ages() {
     let (owner, waiter) = (session(&*registry).await, session(&*registry).await);
     let request = |session| LockRequest { name: lock_name("/l"), session, wait: LockWait::Forever };
     let grant = registry.acquire(request(owner)).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
     let waiting = tokio::spawn({
         let registry = registry.clone();
         async move { registry.acquire(request(waiter)).await }
     });
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    while registry.inspect_lock(&lock_name("/l")).await.unwrap().waiters.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::advance(Duration::from_secs(3)).await;
 
     let status = registry.inspect_lock(&lock_name("/l")).await.unwrap();
 

@@ -19,7 +19,7 @@ async fn a_silent_session_ends_at_its_ttl_and_all_its_keys_at_one_revision() {
     }
     let mut events = registry.subscribe(&Scope::All, SubscribeFrom::Snapshot).await.unwrap();
     events.next().await.unwrap().unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::advance(Duration::from_secs(1)).await;
     registry.heartbeat(silent).await.unwrap();
     let last_heartbeat = Instant::now();
 
@@ -42,12 +42,22 @@ async fn a_silent_session_ends_at_its_ttl_and_all_its_keys_at_one_revision() {
 fn sessions_expire_also_after_the_runtime_that_opened_them_has_stopped() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let store = MemoryStore::new();
-    runtime().block_on(async { session(&*store.client()).await });
-    runtime().block_on(async {
+    let open_with = async |key: &str| {
         let registry = store.client();
-        session(&*registry).await;
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        assert_eq!(store.usage().sessions, 0);
+        let id = session(&*registry).await;
+        put(&*registry, key, PutOptions::ephemeral(id)).await.unwrap();
+        registry
+    };
+    runtime().block_on(async { drop(open_with("/before").await) });
+    runtime().block_on(async {
+        let registry = open_with("/after").await;
+        let mut events = registry.subscribe(&Scope::All, SubscribeFrom::Snapshot).await.unwrap();
+        events.next().await.unwrap().unwrap();
+        for _ in ["/before", "/after"] {
+            let ended = tokio::time::timeout(Duration::from_secs(60), events.next()).await;
+            ended.expect("a session outlives its ttl").unwrap().unwrap();
+        }
+        assert_eq!((store.usage().sessions, store.usage().keys), (0, 0));
     });
 }
 

@@ -158,8 +158,10 @@ impl Run {
     fn snapshot(&self, storage: &Storage, last: Position) -> Result<()> {
         let meta = SnapshotMeta { last: Some(last), membership: Bytes::from("members"), id: format!("{last}") };
         let mut writer = storage.snapshots().begin(meta)?;
-        writer.write(&[1; 700])?;
-        writer.write(&[2; 700])?;
+        for piece in [1, 2] {
+            writer.write(&[piece; 700])?;
+            writer.flush()?;
+        }
         writer.finish().map(drop)
     }
 }
