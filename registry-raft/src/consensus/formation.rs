@@ -91,7 +91,11 @@ async fn inquire(shared: &Arc<Shared>, id: u64) -> (u64, Option<proto::InquireRe
 
 /// Writes the first entry and stands for election, the lowest id first.
 async fn initialize(shared: &Arc<Shared>, members: BTreeMap<u64, String>) {
-    let rank = members.keys().take_while(|id| **id < shared.identity.node).count();
+    let (mut rank, mut count) = (0, 0);
+    for id in members.keys() {
+        rank += u32::from(*id < shared.identity.node);
+        count += 1;
+    }
     let nodes = members
         .into_iter()
         .map(|(id, address)| {
@@ -104,18 +108,18 @@ async fn initialize(shared: &Arc<Shared>, members: BTreeMap<u64, String>) {
         tracing::info!(%error, "the group was formed by the others");
     }
     shared.admitted.send_replace(true);
-    let stagger = shared.timing.succession_stagger;
-    let turn = shared.timing.succession_settle + stagger * u32::try_from(rank).unwrap_or(u32::MAX);
-    // The ordinary election timeout takes over where these attempts meet members that are not there yet.
+    // Writing the first entry is standing for election, and members that do it at the same moment split the vote. From
+    // here on they take turns; the ordinary election timeout takes over where members are not there yet.
+    let round = shared.timing.succession_stagger * count;
+    let mut turn = shared.timing.succession_settle + shared.timing.succession_stagger * rank;
     for _ in 0..ATTEMPTS {
         tokio::time::sleep(turn).await;
-        let metrics = shared.server_metrics();
-        if metrics.vote.leader_id.term > 0 || metrics.current_leader.is_some() {
+        let vote = shared.server_metrics().vote;
+        let led = vote.committed && vote.leader_id.term > 0;
+        if led || shared.core.trigger().elect(true).await.is_err() {
             return;
         }
-        if shared.core.trigger().elect(true).await.is_err() {
-            return;
-        }
+        turn = round;
     }
 }
 
