@@ -29,6 +29,20 @@ async fn a_killed_leader_is_succeeded_long_before_its_lease_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_group_has_a_leader_before_any_election_timeout() {
+    let mut taken = Vec::new();
+    for _ in 0..9 {
+        let cluster = Cluster::start(3).await;
+        let complete = tokio::time::Instant::now();
+        cluster.leader().await;
+        taken.push(complete.elapsed());
+    }
+    taken.sort();
+    // A vote that nobody wins is left to the timeouts, and now and then that may be.
+    assert!(taken[4] < TIMING.election_timeout_min, "took {taken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_members_survive_the_death_of_two_leaders() {
     let mut cluster = Cluster::start(5).await;
     for _ in 0..2 {
