@@ -38,7 +38,7 @@ pub(crate) const FILES_RESERVED: usize = 256;
 pub(crate) const OUTBOUND_LEN: usize = 1024;
 /// A client that takes nothing for so long is cut off.
 pub(crate) const OUTBOUND_STALL_MAX: Duration = Duration::from_secs(30);
-/// Within this the greeting must have come.
+/// Within this something must have come over a connection, and the greeting of a client.
 pub(crate) const GREETING_WITHIN: Duration = Duration::from_secs(5);
 
 /// Events buffered for one subscription.

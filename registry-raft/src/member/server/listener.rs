@@ -1,9 +1,10 @@
 //! The listening socket, and connections from it in bounded number.
 
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::Stream;
@@ -11,8 +12,10 @@ use registry_api::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
 use tonic::transport::server::Connected;
 
+use crate::member::limits::GREETING_WITHIN;
 use crate::member::metrics::Meters;
 use crate::member::places::Places;
 use crate::member::settings::{Exposure, check_exposure, configuration};
@@ -81,14 +84,22 @@ async fn accept(listener: &TcpListener, places: &Places, meters: &Meters) -> Acc
         };
         // Small answers must not wait for each other; a socket that cannot do it still works.
         let _delayed = stream.set_nodelay(true);
-        return Accepted { stream, _place: place };
+        return Accepted::new(stream, place);
     }
 }
 
-/// A connection, which holds its place among those allowed until it ends.
+/// A connection, which holds its place among those allowed until it ends. One over which nothing comes ends soon.
 pub(super) struct Accepted {
     stream: TcpStream,
     _place: OwnedSemaphorePermit,
+    /// Until the first byte: when it is too late for it.
+    too_late: Option<Pin<Box<Sleep>>>,
+}
+
+impl Accepted {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+        Self { stream, _place: place, too_late: Some(Box::pin(tokio::time::sleep(GREETING_WITHIN))) }
+    }
 }
 
 impl Connected for Accepted {
@@ -105,7 +116,14 @@ impl AsyncRead for Accepted {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.too_late = None;
+        } else if let Some(too_late) = &mut self.too_late {
+            ready!(too_late.as_mut().poll(context));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing came over this connection")));
+        }
+        read
     }
 }
 
@@ -132,5 +150,38 @@ impl AsyncWrite for Accepted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    /// Both ends of a connection.
+    async fn connection() -> (TcpStream, Accepted) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let accepted = accept(&listener, &Places::for_clients(1), &Meters::new(1)).await;
+        (client, accepted)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_over_which_nothing_comes_ends() {
+        let (_client, mut accepted) = connection().await;
+        let start = Instant::now();
+        let read = accepted.read_u8().await;
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed(), GREETING_WITHIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_has_begun_may_be_silent() {
+        let (mut client, mut accepted) = connection().await;
+        client.write_u8(7).await.unwrap();
+        assert_eq!(accepted.read_u8().await.unwrap(), 7);
+        assert!(timeout(GREETING_WITHIN * 10, accepted.read_u8()).await.is_err(), "it was ended");
     }
 }
