@@ -52,12 +52,16 @@ impl Inner {
     pub(crate) async fn release(&self, grant: &LockGrant) -> Result<(), Failure> {
         let deadline = self.deadline();
         let known = &self.sessions.take_place(grant);
-        let released = self.reading(deadline, |client| async move {
+        let session = &self.sessions.find(grant.session).ok();
+        let released = self.reading(deadline, |shared| async move {
             let found = match known {
                 Some(_) => known.clone(),
-                None => self.find_place(&client, grant, deadline).await?,
+                None => self.find_place(&shared, grant, deadline).await?,
             };
             let Some(path) = found else { return Ok(false) };
+            // Over the session's own connection where it is up: on the shared one, sessions wait for each other.
+            let own = session.as_ref().and_then(|session| session.connected_client());
+            let client = own.unwrap_or(shared);
             match answer(deadline, Request::Changes, client.delete(&path, None)).await {
                 // What was found a moment ago went just now: by this call, or at the same time.
                 Err(failure) if failure.is(&zk::Error::NoNode) => Ok(known.is_none()),
@@ -65,7 +69,9 @@ impl Inner {
                 Ok(()) => Ok(true),
             }
         });
-        if released.await? || self.sessions.find(grant.session).is_ok() || self.has_sign(grant, deadline).await? {
+        let released = released.await?;
+        self.seen.wrote_elsewhere();
+        if released || self.sessions.find(grant.session).is_ok() || self.has_sign(grant, deadline).await? {
             return Ok(());
         }
         Err(Failure::lock_lost())

@@ -65,6 +65,11 @@ impl Session {
         }
     }
 
+    /// Its connection, if that is up.
+    pub(crate) fn connected_client(&self) -> Option<zk::Client> {
+        self.client_handle().filter(|client| client.state() == zk::SessionState::SyncConnected)
+    }
+
     /// The result of `work`, unless the session ends first: its connection is given up then.
     pub(crate) async fn while_alive<T>(
         &self,
