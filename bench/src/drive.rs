@@ -31,6 +31,16 @@ pub(crate) struct Options {
     /// Where the rows and the plots are written.
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    choice: Choice,
+    /// How often each case is run on each system.
+    #[arg(long, default_value_t = 3)]
+    repeats: usize,
+}
+
+/// Which cases are run.
+#[derive(Debug, Args)]
+pub(crate) struct Choice {
     /// Only these workloads.
     #[arg(long, value_delimiter = ',', ignore_case = true, value_parser = PossibleValuesParser::new(NAMES))]
     only: Vec<String>,
@@ -40,25 +50,22 @@ pub(crate) struct Options {
     /// Short runs of the cases that tell most, once each.
     #[arg(long)]
     quick: bool,
-    /// How often each case is run on each system.
-    #[arg(long, default_value_t = 3)]
-    repeats: usize,
 }
 
 impl Options {
     fn repeats(&self, case: Case, kind: Kind) -> usize {
-        let once = self.quick || (kind != Kind::Raft && !case.is_compared());
+        let once = self.choice.quick || (kind != Kind::Raft && !case.is_compared());
         if once || matches!(case, Case::Calm { .. }) { 1 } else { self.repeats.max(1) }
     }
 
     fn span(&self) -> Span {
-        let milliseconds = if self.quick { (300, 1000) } else { (500, 3500) };
+        let milliseconds = if self.choice.quick { (300, 1000) } else { (500, 3500) };
         Span { warm_up: Duration::from_millis(milliseconds.0), measured: Duration::from_millis(milliseconds.1) }
     }
 
     /// How long puts, and then gets, are made before anything is measured.
     fn warm_up(&self) -> Duration {
-        Duration::from_secs(if self.quick { 1 } else { 5 })
+        Duration::from_secs(if self.choice.quick { 1 } else { 5 })
     }
 
     /// Through what a case is run, in this order; none of them always comes first.
@@ -67,14 +74,16 @@ impl Options {
             return vec![Path::Registry];
         }
         let mut paths = case.paths().to_vec();
-        if self.quick {
+        if self.choice.quick {
             paths.retain(|path| *path != Path::SameSteps);
         }
         let first = repeat % paths.len();
         paths.rotate_left(first);
         paths
     }
+}
 
+impl Choice {
     /// **Errors**: there is no such case.
     fn cases(&self) -> Outcome<Vec<Case>> {
         let of_these = |case: &Case| self.only.iter().any(|name| name.eq_ignore_ascii_case(case.workload()));
@@ -93,20 +102,26 @@ fn lines(cases: &[Case]) -> String {
     cases.iter().map(|case| format!("\"{}\"", case.line())).collect::<Vec<_>>().join(", ")
 }
 
+/// Prints the line of each case that would be run.
+pub(crate) fn list(choice: &Choice) -> Outcome<()> {
+    choice.cases()?.into_iter().for_each(|case| print(&case.line()));
+    Ok(())
+}
+
 pub(crate) async fn run(options: &Options) -> Outcome<()> {
-    let cases = options.cases()?;
+    let cases = options.choice.cases()?;
     empty(&options.data)?;
     fs::create_dir_all(&options.out).map_err(|error| format!("{}: {error}", options.out.display()))?;
     let mut clusters = clusters(options).await?;
     let systems = clusters.iter().map(|cluster| format!("{} {}", cluster.name(), cluster.version())).collect();
-    let mut header = Header { machine: machine(), systems, load: vec![load_average()], quick: options.quick };
+    let mut header = Header { machine: machine(), systems, load: vec![load_average()], quick: options.choice.quick };
     say(&header.to_string());
     for cluster in &mut clusters {
         workload::warm_up(cluster, &options.data, options.warm_up()).await?;
     }
     let (start, mut rows, mut last) = (Instant::now(), Vec::new(), "");
     for case in cases {
-        if case.workload() != last && !options.quick && case.begins_anew() {
+        if case.workload() != last && !options.choice.quick && case.begins_anew() {
             for cluster in &mut clusters {
                 renew(cluster).await;
             }
@@ -211,7 +226,7 @@ fn row(options: &Options, case: Case, cluster: &Cluster, path: Path, repeat: usi
         (false, Path::SameSteps) => (format!("{}{}", cluster.name(), report::SAME_STEPS), cluster.version().to_owned()),
     };
     let disturbed = figures.foreign_cpu.is_some_and(|share| share > FOREIGN_SHARE_MAX);
-    let (workload, parameters, quick) = (case.workload(), case.to_string(), options.quick);
+    let (workload, parameters, quick) = (case.workload(), case.to_string(), options.choice.quick);
     Row { workload, system, version, parameters, repeat, figures, ratio: None, quick, disturbed, error }
 }
 
@@ -224,13 +239,12 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        options: Options,
+        choice: Choice,
     }
 
     fn lines_of(arguments: &[&str]) -> Outcome<Vec<String>> {
-        let required = ["drive", "--data", "data", "--out", "out"];
-        let line = Line::try_parse_from(required.iter().chain(arguments)).map_err(line)?;
-        Ok(line.options.cases()?.into_iter().map(Case::line).collect())
+        let line = Line::try_parse_from(["cases"].iter().chain(arguments)).map_err(line)?;
+        Ok(line.choice.cases()?.into_iter().map(Case::line).collect())
     }
 
     #[test]

@@ -40,6 +40,8 @@ enum Role {
     },
     /// Holds sessions open, until it is killed.
     Hold(holder::Options),
+    /// Names the cases that `drive` would run.
+    Cases(drive::Choice),
     /// Runs the workloads, and reports.
     Drive(drive::Options),
 }
@@ -49,6 +51,7 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse().role {
         Role::Member { config } => member::run(&config).await,
         Role::Hold(options) => holder::run(&options).await,
+        Role::Cases(choice) => drive::list(&choice),
         Role::Drive(options) => drive::run(&options).await,
     };
     match outcome {

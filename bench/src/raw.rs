@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
 use registry_api::{Key, LockName, ReadLevel};
 use tokio::sync::OnceCell;
 use zookeeper_client as zk;
 
 use crate::cluster::{Cluster, Kind, TTL};
-use crate::store::{HERE, Store};
+use crate::store::{HERE, Store, Values};
 use crate::{Outcome, line};
 
 /// A connection of its own to these servers; `None` where there is no library below.
@@ -41,6 +42,18 @@ impl Etcd {
         Ok(Self { client, lease: OnceCell::new() })
     }
 
+    /// The values that are put below a key.
+    pub(crate) async fn watch(&self, parent: &Key, options: etcd_client::WatchOptions) -> Outcome<Values> {
+        let below = format!("{parent}/");
+        let stream = self.client.watch_client().watch(below, Some(options.with_prefix())).await.map_err(line)?;
+        let values = |response: etcd_client::WatchResponse| {
+            let values = response.events().iter().filter_map(|event| event.kv());
+            let values: Vec<_> = values.map(|kv| Ok(Bytes::copy_from_slice(kv.value()))).collect();
+            futures::stream::iter(values)
+        };
+        Ok(stream.map_err(line).map_ok(values).try_flatten().boxed())
+    }
+
     /// The lease of everything ephemeral.
     pub(crate) async fn lease(&self) -> Outcome<i64> {
         let grant = async || Ok(self.client.lease_client().grant(LEASE_S, None).await.map_err(line)?.id());
@@ -68,12 +81,17 @@ impl Store for Etcd {
         kv.delete(key.as_str(), None).await.map(drop).map_err(line)
     }
 
-    async fn hold(&self, name: &LockName) -> Outcome<()> {
+    async fn hold(&self, name: &LockName, held: &(dyn Fn() + Sync)) -> Outcome<()> {
         let lease = self.lease().await?;
         let mut locks = self.client.lock_client();
         let options = etcd_client::LockOptions::new().with_lease(lease);
-        let held = locks.lock(name.to_string(), Some(options)).await.map_err(line)?;
-        locks.unlock(held.key()).await.map(drop).map_err(line)
+        let lock = locks.lock(name.to_string(), Some(options)).await.map_err(line)?;
+        held();
+        locks.unlock(lock.key()).await.map(drop).map_err(line)
+    }
+
+    async fn subscribe(&self, parent: &Key) -> Outcome<Values> {
+        self.watch(parent, etcd_client::WatchOptions::new()).await
     }
 
     async fn close(&self) {
@@ -111,8 +129,25 @@ impl Store for ZooKeeper {
         self.0.delete(key.as_str(), None).await.map_err(line)
     }
 
-    async fn hold(&self, name: &LockName) -> Outcome<()> {
-        hold(&self.0, name).await
+    async fn hold(&self, name: &LockName, held: &(dyn Fn() + Sync)) -> Outcome<()> {
+        hold(&self.0, name, held).await
+    }
+
+    /// Each change that the watch tells of is read.
+    async fn subscribe(&self, parent: &Key) -> Outcome<Values> {
+        let watch = self.0.watch(parent.as_str(), zk::AddWatchMode::PersistentRecursive).await.map_err(line)?;
+        let next = async |(client, mut watch): (zk::Client, zk::PersistentWatcher)| loop {
+            let event = watch.changed().await;
+            match event.event_type {
+                zk::EventType::NodeCreated | zk::EventType::NodeDataChanged => {
+                    let (value, _stat) = client.get_data(&event.path).await.map_err(line)?;
+                    return Ok(Some((Bytes::from(value), (client, watch))));
+                }
+                zk::EventType::Session => return Err("a watch was interrupted".to_owned()),
+                _ => {}
+            }
+        };
+        Ok(futures::stream::try_unfold((self.0.clone(), watch), next).boxed())
     }
 
     async fn close(&self) {}
@@ -131,8 +166,8 @@ pub(crate) async fn create(client: &zk::Client, key: &Key, value: &[u8], mode: z
     client.create(key.as_str(), value, &mode.with_acls(acls)).await.map(drop).map_err(line)
 }
 
-/// Joins the queue of a lock, sees that nobody is before, and leaves, as Apache Curator does.
-pub(crate) async fn hold(client: &zk::Client, name: &LockName) -> Outcome<()> {
+/// Joins the queue of a lock, waits until nobody is before, and leaves, as Apache Curator does.
+pub(crate) async fn hold(client: &zk::Client, name: &LockName, held: &(dyn Fn() + Sync)) -> Outcome<()> {
     let (base, acls) = (format!("/bench/queues{name}"), zk::Acls::anyone_all());
     let (place, mode) = (format!("{base}/lock-"), zk::CreateMode::EphemeralSequential);
     let joined = match client.create(&place, b"", &mode.with_acls(acls)).await {
@@ -143,8 +178,20 @@ pub(crate) async fn hold(client: &zk::Client, name: &LockName) -> Outcome<()> {
         joined => joined,
     };
     let (_, sequence) = joined.map_err(line)?;
-    match client.list_children(&base).await.map_err(line)?.len() {
-        1 => client.delete(&format!("{place}{sequence}"), None).await.map_err(line),
-        others => Err(format!("{others} wait for {name}")),
+    let own = format!("{place}{sequence}");
+    while let Some(before) = before(client, &base, &own).await? {
+        match client.get_and_watch_data(&before).await {
+            Ok((_, _, gone)) => drop(gone.changed().await),
+            Err(zk::Error::NoNode) => {}
+            Err(error) => return Err(line(error)),
+        }
     }
+    held();
+    client.delete(&own, None).await.map_err(line)
+}
+
+/// The place before this one; `None`: it is the first.
+async fn before(client: &zk::Client, base: &str, own: &str) -> Outcome<Option<String>> {
+    let places = client.list_children(base).await.map_err(line)?;
+    Ok(places.into_iter().map(|name| format!("{base}/{name}")).filter(|place| place.as_str() < own).max())
 }

@@ -1,16 +1,21 @@
 //! The client libraries, asked for just what our backends ask them for: what is left of a difference is what our code costs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, ResponseHeader, SortOrder, SortTarget, Txn, TxnOp};
+use etcd_client::{
+    Compare, CompareOp, GetOptions, PutOptions, ResponseHeader, SortOrder, SortTarget, Txn, TxnOp, TxnOpResponse,
+    WatchFilterType, WatchOptions,
+};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use registry_api::{Key, LockName, ReadLevel};
 use zookeeper_client as zk;
 
 use crate::cluster::{Cluster, Kind};
 use crate::raw;
-use crate::store::{HERE, Store};
+use crate::store::{HERE, Store, Values};
 use crate::{Outcome, line};
 
 /// A connection of its own to these servers; `None` where there is no library below.
@@ -39,6 +44,22 @@ impl Etcd {
         let txn = Txn::new().when(compares).and_then([operation]).or_else(keys.collect::<Vec<_>>());
         let answer = self.0.client.kv_client().txn(txn).await.map_err(line)?;
         if answer.succeeded() { Ok(()) } else { Err("it was refused".to_owned()) }
+    }
+}
+
+impl Etcd {
+    /// The place before this one, and the revision that shows it; `None`: it is the first.
+    async fn before(&self, place: &str, queue: &str, token: i64) -> Outcome<Option<(Vec<u8>, i64)>> {
+        let before = GetOptions::new().with_prefix().with_max_create_revision(token - 1).with_keys_only();
+        let before = before.with_sort(SortTarget::Create, SortOrder::Descend).with_limit(16);
+        let own = TxnOp::get(place, Some(GetOptions::new().with_keys_only()));
+        let look = Txn::new().and_then([own, TxnOp::get(queue, Some(before))]);
+        let answer = self.0.client.kv_client().txn(look).await.map_err(line)?;
+        let seen = answer.header().map_or(0, ResponseHeader::revision);
+        Ok(match answer.op_responses().pop() {
+            Some(TxnOpResponse::Get(places)) => places.kvs().first().map(|place| (place.key().to_vec(), seen)),
+            _ => None,
+        })
     }
 }
 
@@ -73,8 +94,8 @@ impl Store for Etcd {
         self.commit(Vec::new(), TxnOp::delete(key.as_str(), None), vec![key.to_string()]).await
     }
 
-    /// A place in the queue, a look at those before it, and the end of the place.
-    async fn hold(&self, name: &LockName) -> Outcome<()> {
+    /// A place in the queue, looks at the one before it until there is none, and the end of the place.
+    async fn hold(&self, name: &LockName, held: &(dyn Fn() + Sync)) -> Outcome<()> {
         let lease = self.0.lease().await?;
         let mut kv = self.0.client.kv_client();
         let (queue, place) = (format!("/bench/queues{name}/"), format!("/bench/queues{name}/{lease:x}"));
@@ -83,13 +104,20 @@ impl Store for Etcd {
         let look = TxnOp::get(place.clone(), None);
         let joined = Txn::new().when([created(CompareOp::Equal, 0)]).and_then([join]).or_else([look]);
         let token = kv.txn(joined).await.map_err(line)?.header().map_or(0, ResponseHeader::revision);
-        let before = GetOptions::new().with_prefix().with_max_create_revision(token - 1).with_keys_only();
-        let before = before.with_sort(SortTarget::Create, SortOrder::Descend).with_limit(1);
-        let own = TxnOp::get(place.clone(), Some(GetOptions::new().with_keys_only()));
-        kv.txn(Txn::new().and_then([own, TxnOp::get(queue, Some(before))])).await.map_err(line)?;
+        while let Some((before, seen)) = self.before(&place, &queue, token).await? {
+            let options = WatchOptions::new().with_start_revision(seen + 1).with_filters([WatchFilterType::NoPut]);
+            let mut watch = self.0.client.watch_client().watch(before, Some(options)).await.map_err(line)?;
+            while watch.message().await.map_err(line)?.is_some_and(|told| told.events().is_empty()) {}
+        }
+        held();
         let leave = Txn::new().when([created(CompareOp::Equal, token)]).and_then([TxnOp::delete(place.clone(), None)]);
         let left = kv.txn(leave).await.map_err(line)?;
         if left.succeeded() { Ok(()) } else { Err(format!("{name} was not held")) }
+    }
+
+    /// With what each key was before.
+    async fn subscribe(&self, parent: &Key) -> Outcome<Values> {
+        self.0.watch(parent, WatchOptions::new().with_prev_key().with_progress_notify()).await
     }
 
     async fn close(&self) {
@@ -150,11 +178,43 @@ impl Store for ZooKeeper {
         multi.commit().await.map(drop).map_err(line)
     }
 
-    async fn hold(&self, name: &LockName) -> Outcome<()> {
-        raw::hold(&self.session, name).await
+    async fn hold(&self, name: &LockName, held: &(dyn Fn() + Sync)) -> Outcome<()> {
+        raw::hold(&self.session, name, held).await
+    }
+
+    /// All that the watch has told of is read at once.
+    async fn subscribe(&self, parent: &Key) -> Outcome<Values> {
+        let watch = self.client.watch(parent.as_str(), zk::AddWatchMode::PersistentRecursive).await.map_err(line)?;
+        let next = async |(client, mut watch): (zk::Client, zk::PersistentWatcher)| {
+            let told = changed(&mut watch).await?;
+            let mut read = client.new_multi_reader();
+            for path in &told {
+                read.add_get_data(path).map_err(line)?;
+            }
+            let found = read.commit().await.map_err(line)?.into_iter().filter_map(|found| match found {
+                zk::MultiReadResult::Data { data, .. } => Some(Ok(Bytes::from(data))),
+                _ => None,
+            });
+            Ok::<_, String>(Some((futures::stream::iter(found.collect::<Vec<_>>()), (client, watch))))
+        };
+        Ok(futures::stream::try_unfold((self.client.clone(), watch), next).try_flatten().boxed())
     }
 
     async fn close(&self) {}
+}
+
+/// The nodes that a watch tells of: waits for the first, and takes what else is there.
+async fn changed(watch: &mut zk::PersistentWatcher) -> Outcome<BTreeSet<String>> {
+    let (mut told, mut next) = (BTreeSet::new(), Some(watch.changed().await));
+    while let Some(event) = next {
+        match event.event_type {
+            zk::EventType::NodeCreated | zk::EventType::NodeDataChanged => drop(told.insert(event.path)),
+            zk::EventType::Session => return Err("a watch was interrupted".to_owned()),
+            _ => {}
+        }
+        next = watch.changed().now_or_never();
+    }
+    Ok(told)
 }
 
 /// The node and its parent, as they are no earlier than now.

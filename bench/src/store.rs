@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use registry_api::{Key, LockName, LockWait, ReadLevel, RegistryClient, Session};
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
+use registry_api::{Event, Key, LockName, LockWait, ReadLevel, RegistryClient, Scope, Session};
 use tokio::sync::OnceCell;
 
 use crate::{Outcome, line};
@@ -16,14 +18,19 @@ pub(crate) trait Store: Send + Sync {
     async fn get(&self, key: &Key, level: ReadLevel) -> Outcome<()>;
     /// Creates an ephemeral key, of a session that all callers share, and deletes it.
     async fn come_and_go(&self, key: &Key) -> Outcome<()>;
-    /// Takes a lock that nobody else wants, for a session that all callers share, and gives it back.
-    async fn hold(&self, name: &LockName) -> Outcome<()>;
+    /// Waits for a lock, for a session that all callers share, and gives it back; `held` is called in between.
+    async fn hold(&self, name: &LockName, held: &(dyn Fn() + Sync)) -> Outcome<()>;
+    /// Tells of every change of the keys right below this one from now on.
+    async fn subscribe(&self, parent: &Key) -> Outcome<Values>;
     /// Lets the connection go, and the session.
     async fn close(&self);
 }
 
 /// What ephemeral keys have as their value.
 pub(crate) const HERE: &[u8] = b"here";
+
+/// The values that were put.
+pub(crate) type Values = BoxStream<'static, Outcome<Bytes>>;
 
 /// The contract.
 pub(crate) struct Contract {
@@ -58,9 +65,19 @@ impl Store for Contract {
         self.client.delete(key).await.map(drop).map_err(line)
     }
 
-    async fn hold(&self, name: &LockName) -> Outcome<()> {
+    async fn hold(&self, name: &LockName, held: &(dyn Fn() + Sync)) -> Outcome<()> {
         let guard = self.session().await?.lock(name, LockWait::Forever).await.map_err(line)?;
+        held();
         guard.release().await.map_err(line)
+    }
+
+    async fn subscribe(&self, parent: &Key) -> Outcome<Values> {
+        let events = self.client.subscribe(&Scope::Children(parent.clone())).await.map_err(line)?;
+        let value = async |event| match event {
+            Event::Put { entry, .. } => Ok(Some(entry.value)),
+            _ => Ok(None),
+        };
+        Ok(events.map_err(line).try_filter_map(value).boxed())
     }
 
     async fn close(&self) {

@@ -117,9 +117,12 @@ impl Case {
     /// Through what it is run on the peers.
     pub(crate) fn paths(self) -> &'static [Path] {
         match self {
-            Self::Put { .. } | Self::Get { .. } | Self::Ephemeral { .. } | Self::Lock { .. } => {
-                &[Path::Registry, Path::Raw, Path::SameSteps]
-            }
+            Self::Put { .. }
+            | Self::Get { .. }
+            | Self::Ephemeral { .. }
+            | Self::Fanout { .. }
+            | Self::Lock { .. }
+            | Self::Contended { .. } => &[Path::Registry, Path::Raw, Path::SameSteps],
             _ => &[Path::Registry],
         }
     }
@@ -165,9 +168,9 @@ impl Case {
             Self::Disk { callers } => keys::put(scene, path, callers, 1).await.map(keys::over_payload),
             Self::Ephemeral { callers } => ephemeral::measure(scene, path, callers).await,
             Self::Get { callers, level } => keys::get(scene, path, callers, level).await,
-            Self::Fanout { subscribers } => fanout::measure(scene, subscribers).await,
+            Self::Fanout { subscribers } => fanout::measure(scene, path, subscribers).await,
             Self::Lock { callers } => lock::uncontended(scene, path, callers).await,
-            Self::Contended { contenders } => lock::contended(scene, contenders).await,
+            Self::Contended { contenders } => lock::contended(scene, path, contenders).await,
             Self::Sessions { count, connections } => sessions::measure(scene, count, connections).await,
             Self::Failover { kills } => failover::measure(scene, self.kills_of(scene.cluster.kind(), kills)).await,
             Self::Memory { keys } => memory::measure(scene, keys).await,

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: starts the servers to compare with, and the program that measures.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use clap::{Args, ValueEnum};
 
@@ -38,6 +39,8 @@ enum Peer {
 
 pub(crate) fn measure(options: &Options) -> Outcome {
     run("build", &mut cargo(["build", "--locked", "--release", "--package", "registry-bench"]))?;
+    // What is asked for is looked at before servers are started for it.
+    run("cases", program("cases", options).stdout(Stdio::null()))?;
     let mut peers = Vec::new();
     for peer in &options.peers {
         match peer {
@@ -52,9 +55,16 @@ pub(crate) fn measure(options: &Options) -> Outcome {
     let descriptions: Vec<_> = peers.iter().map(Servers::description).collect();
     let text = serde_json::to_string_pretty(&descriptions).map_err(|error| error.to_string())?;
     fs::write(&described, text).map_err(|error| format!("{}: {error}", described.display()))?;
-    let mut command = std::process::Command::new(root().join(target_dir()).join("release/registry-bench"));
-    command.arg("drive").arg("--peers").arg(described).arg("--data").arg(out.join("data")).arg("--out").arg(out);
+    let mut command = program("drive", options);
+    command.arg("--peers").arg(described).arg("--data").arg(out.join("data")).arg("--out").arg(out);
     command.arg("--repeats").arg(options.repeats.to_string());
+    run("bench", &mut command)
+}
+
+/// The program that measures, and what is chosen of it.
+fn program(role: &str, options: &Options) -> Command {
+    let mut command = Command::new(root().join(target_dir()).join("release/registry-bench"));
+    command.arg(role);
     if options.quick {
         command.arg("--quick");
     }
@@ -64,5 +74,5 @@ pub(crate) fn measure(options: &Options) -> Outcome {
     if let Some(case) = &options.case {
         command.arg("--case").arg(case);
     }
-    run("bench", &mut command)
+    command
 }

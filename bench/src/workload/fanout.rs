@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use hdrhistogram::Histogram;
-use registry_api::{Event, Key, RegistryClient, Scope, Subscription};
+use registry_api::Key;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::VALUE_LEN;
+use super::keys::connect;
+use super::{Path, VALUE_LEN};
 use crate::load::{Scene, histogram, record, with_latencies};
 use crate::row::Figures;
+use crate::store::{Store, Values};
 use crate::usage::as_float;
 use crate::{Outcome, line};
 
@@ -26,37 +28,32 @@ const OPENED_AT_ONCE: usize = 32;
 const HISTOGRAMS: usize = 16;
 
 /// Operations are events at subscribers; the latency is from the call of the put to the event.
-pub(super) async fn measure(scene: &Scene<'_>, subscribers: usize) -> Outcome<Figures> {
+pub(super) async fn measure(scene: &Scene<'_>, path: Path, subscribers: usize) -> Outcome<Figures> {
     let root: Key = ROOT.parse().map_err(line)?;
     let arrivals = Arc::new(Arrivals::new()?);
     let mut tasks = JoinSet::new();
     let opened = futures::stream::iter(0..subscribers).map(|_| async {
-        let client = scene.cluster.connect().await?;
-        let subscription = client.subscribe(&Scope::Children(root.clone())).await.map_err(line)?;
-        Ok::<_, String>((client, subscription))
+        let store = connect(scene, path).await?;
+        let values = store.subscribe(&root).await?;
+        Ok::<_, String>((store, values))
     });
     let opened: Vec<_> = opened.buffer_unordered(OPENED_AT_ONCE).try_collect().await?;
-    let mut clients = Vec::new();
-    for (number, (client, subscription)) in opened.into_iter().enumerate() {
-        clients.push(client);
-        tasks.spawn(listen(subscription, Arc::clone(&arrivals), number % HISTOGRAMS));
+    let mut stores = Vec::new();
+    for (number, (store, values)) in opened.into_iter().enumerate() {
+        stores.push(store);
+        tasks.spawn(listen(values, Arc::clone(&arrivals), number % HISTOGRAMS));
     }
-    let writer = scene.cluster.connect().await?;
+    let writer = connect(scene, path).await?;
     let figures = tokio::select! {
-        figures = drive(scene, &writer, &arrivals, subscribers) => figures,
+        figures = drive(scene, &*writer, &arrivals, subscribers) => figures,
         Some(ended) = tasks.join_next() => Err(ended.map_err(line)?),
     };
     tasks.shutdown().await;
-    futures::future::join_all(clients.iter().chain([&writer]).map(RegistryClient::close)).await;
+    futures::future::join_all(stores.iter().chain([&writer]).map(|store| store.close())).await;
     figures
 }
 
-async fn drive(
-    scene: &Scene<'_>,
-    writer: &RegistryClient,
-    arrivals: &Arrivals,
-    subscribers: usize,
-) -> Outcome<Figures> {
+async fn drive(scene: &Scene<'_>, writer: &dyn Store, arrivals: &Arrivals, subscribers: usize) -> Outcome<Figures> {
     bursts(writer, arrivals, subscribers, scene.span.warm_up).await?;
     arrivals.recording.store(true, Ordering::SeqCst);
     let (before, fsyncs) = (scene.look(), scene.cluster.fsyncs().await);
@@ -75,7 +72,7 @@ async fn drive(
 }
 
 /// Writes bursts for so long, each after everybody has the one before; how many events that were.
-async fn bursts(writer: &RegistryClient, arrivals: &Arrivals, subscribers: usize, span: Duration) -> Outcome<u64> {
+async fn bursts(writer: &dyn Store, arrivals: &Arrivals, subscribers: usize, span: Duration) -> Outcome<u64> {
     let start = Instant::now();
     let before = arrivals.count.load(Ordering::SeqCst);
     let mut expected = before;
@@ -84,7 +81,7 @@ async fn bursts(writer: &RegistryClient, arrivals: &Arrivals, subscribers: usize
         let puts = (0..BURST).map(|number| async move {
             let key: Key = format!("{ROOT}/{number}").parse().map_err(line)?;
             let sent = format!("{:0>VALUE_LEN$}", arrivals.base.elapsed().as_micros());
-            writer.put(&key, sent).await.map_err(line)
+            writer.put(&key, sent.into()).await
         });
         futures::future::try_join_all(puts).await?;
         let told = tokio::time::timeout(PATIENCE, arrivals.reached(expected)).await;
@@ -149,13 +146,12 @@ impl Arrivals {
     }
 }
 
-/// Takes events until the subscription fails; how it did.
-async fn listen(mut subscription: Subscription, arrivals: Arc<Arrivals>, place: usize) -> String {
+/// Takes values until the subscription fails; how it did.
+async fn listen(mut values: Values, arrivals: Arc<Arrivals>, place: usize) -> String {
     loop {
-        match subscription.next().await {
-            Some(Ok(Event::Put { entry, .. })) => arrivals.note(&entry.value, place),
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return error.to_string(),
+        match values.next().await {
+            Some(Ok(value)) => arrivals.note(&value, place),
+            Some(Err(error)) => return error,
             None => return "a subscription ended".to_owned(),
         }
     }
