@@ -106,7 +106,8 @@ impl Store for Etcd {
         let token = kv.txn(joined).await.map_err(line)?.header().map_or(0, ResponseHeader::revision);
         while let Some((before, seen)) = self.before(&place, &queue, token).await? {
             let options = WatchOptions::new().with_start_revision(seen + 1).with_filters([WatchFilterType::NoPut]);
-            let mut watch = self.0.client.watch_client().watch(before, Some(options)).await.map_err(line)?;
+            let mut watch = self.0.client.watch_client().watch(before, Some(options.clone())).await.map_err(line)?;
+            watch.watch(place.clone(), Some(options)).await.map_err(line)?;
             while watch.message().await.map_err(line)?.is_some_and(|told| told.events().is_empty()) {}
         }
         held();

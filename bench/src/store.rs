@@ -22,7 +22,7 @@ pub(crate) trait Store: Send + Sync {
     async fn hold(&self, name: &LockName, held: &(dyn Fn() + Sync)) -> Outcome<()>;
     /// Tells of every change of the keys right below this one from now on.
     async fn subscribe(&self, parent: &Key) -> Outcome<Values>;
-    /// Lets the connection go, and the session.
+    /// Lets the session go, and the connection if nobody else has it.
     async fn close(&self);
 }
 
@@ -36,11 +36,17 @@ pub(crate) type Values = BoxStream<'static, Outcome<Bytes>>;
 pub(crate) struct Contract {
     client: RegistryClient,
     session: OnceCell<Session>,
+    is_shared: bool,
 }
 
 impl Contract {
     pub(crate) fn new(client: RegistryClient) -> Self {
-        Self { client, session: OnceCell::new() }
+        Self { client, session: OnceCell::new(), is_shared: false }
+    }
+
+    /// A session of its own on a connection that others have, too.
+    pub(crate) fn sharing(client: RegistryClient) -> Self {
+        Self { is_shared: true, ..Self::new(client) }
     }
 
     async fn session(&self) -> Outcome<&Session> {
@@ -84,6 +90,8 @@ impl Store for Contract {
         if let Some(session) = self.session.get() {
             let _ = session.close().await;
         }
-        let _ = self.client.close().await;
+        if !self.is_shared {
+            let _ = self.client.close().await;
+        }
     }
 }

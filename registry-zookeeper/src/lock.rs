@@ -5,6 +5,8 @@ mod acquire;
 mod place;
 mod queue;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use registry_api::{FencingToken, LockGrant, LockName, LockStatus, ReadLevel, Waiter};
 use tokio::time::Instant;
@@ -20,6 +22,8 @@ use crate::read;
 
 /// How many places are looked at by one request.
 const PART_LEN: usize = 1000;
+/// How long the connection of a session may take to give a lock back, before the shared one does.
+const OWN_CONNECTION_WITHIN: Duration = Duration::from_secs(1);
 
 /// A request in the queue of a lock.
 struct Placed {
@@ -52,16 +56,17 @@ impl Inner {
     pub(crate) async fn release(&self, grant: &LockGrant) -> Result<(), Failure> {
         let deadline = self.deadline();
         let known = &self.sessions.take_place(grant);
-        let session = &self.sessions.find(grant.session).ok();
-        let released = self.reading(deadline, |shared| async move {
+        if let Some(path) = known
+            && self.release_over_own(grant, path, deadline).await
+        {
+            return Ok(());
+        }
+        let released = self.reading(deadline, |client| async move {
             let found = match known {
                 Some(_) => known.clone(),
-                None => self.find_place(&shared, grant, deadline).await?,
+                None => self.find_place(&client, grant, deadline).await?,
             };
             let Some(path) = found else { return Ok(false) };
-            // Over the session's own connection where it is up: on the shared one, sessions wait for each other.
-            let own = session.as_ref().and_then(|session| session.connected_client());
-            let client = own.unwrap_or(shared);
             match answer(deadline, Request::Changes, client.delete(&path, None)).await {
                 // What was found a moment ago went just now: by this call, or at the same time.
                 Err(failure) if failure.is(&zk::Error::NoNode) => Ok(known.is_none()),
@@ -69,12 +74,23 @@ impl Inner {
                 Ok(()) => Ok(true),
             }
         });
-        let released = released.await?;
-        self.seen.wrote_elsewhere();
-        if released || self.sessions.find(grant.session).is_ok() || self.has_sign(grant, deadline).await? {
+        if released.await? || self.sessions.find(grant.session).is_ok() || self.has_sign(grant, deadline).await? {
             return Ok(());
         }
         Err(Failure::lock_lost())
+    }
+
+    /// Deletes the node of a grant over the connection of its session: on the shared one, sessions wait for each other.
+    /// `false`: no answer came in time, and the same may be asked again elsewhere.
+    async fn release_over_own(&self, grant: &LockGrant, path: &str, deadline: Instant) -> bool {
+        let session = self.sessions.find(grant.session).ok();
+        let Some(client) = session.and_then(|session| session.connected_client()) else { return false };
+        let until = deadline.min(Instant::now() + OWN_CONNECTION_WITHIN);
+        let deleted = answer(until, Request::Changes, client.delete(path, None)).await.is_ok();
+        if deleted {
+            self.seen.wrote_elsewhere();
+        }
+        deleted
     }
 
     /// Whether the session of a grant, opened by another client, lives.

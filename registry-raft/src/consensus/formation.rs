@@ -91,7 +91,7 @@ async fn inquire(shared: &Arc<Shared>, id: u64) -> (u64, Option<proto::InquireRe
 
 /// Writes the first entry and stands for election, the lowest id first.
 async fn initialize(shared: &Arc<Shared>, members: BTreeMap<u64, String>) {
-    let (mut rank, mut count) = (0, 0);
+    let (mut rank, mut count) = (0_u32, 0_u32);
     for id in members.keys() {
         rank += u32::from(*id < shared.identity.node);
         count += 1;
@@ -110,18 +110,21 @@ async fn initialize(shared: &Arc<Shared>, members: BTreeMap<u64, String>) {
     shared.admitted.send_replace(true);
     // Writing the first entry is standing for election, and members that do it at the same moment split the vote. From
     // here on they take turns; the ordinary election timeout takes over where members are not there yet.
-    let round = shared.timing.succession_stagger * count;
-    let mut turn = shared.timing.succession_settle + shared.timing.succession_stagger * rank;
-    for _ in 0..ATTEMPTS {
-        tokio::time::sleep(turn).await;
+    let (mut wait, mut seen) = (shared.timing.succession_settle, None);
+    for turn in 0..ROUNDS * count {
+        tokio::time::sleep(wait).await;
+        wait = shared.timing.succession_stagger;
         let vote = shared.server_metrics().vote;
-        let led = vote.committed && vote.leader_id.term > 0;
-        if led || shared.core.trigger().elect(true).await.is_err() {
+        if vote.committed && vote.leader_id.term > 0 {
             return;
         }
-        turn = round;
+        // A vote that has changed since the turn before is that of an election under way.
+        let under_way = seen.replace(vote).is_some_and(|seen| seen != vote);
+        if turn % count == rank && !under_way && shared.core.trigger().elect(true).await.is_err() {
+            return;
+        }
     }
 }
 
-/// How often a new member stands for election before it leaves that to the election timeout.
-const ATTEMPTS: usize = 5;
+/// How often it is each member's turn before a new group is left to the election timeout.
+const ROUNDS: u32 = 5;
