@@ -45,9 +45,7 @@ impl Etcd {
         let answer = self.0.client.kv_client().txn(txn).await.map_err(line)?;
         if answer.succeeded() { Ok(()) } else { Err("it was refused".to_owned()) }
     }
-}
 
-impl Etcd {
     /// The place before this one, and the revision that shows it; `None`: it is the first.
     async fn before(&self, place: &str, queue: &str, token: i64) -> Outcome<Option<(Vec<u8>, i64)>> {
         let before = GetOptions::new().with_prefix().with_max_create_revision(token - 1).with_keys_only();

@@ -3,10 +3,13 @@
 //! A backend opts in with a [`Harness`]: how to start it, connect to it, and disturb it. [`run`] then shows every
 //! requirement that the backend's capabilities claim, and says of every other one why it was not shown:
 //!
-//! ```no_run
-//! # fn my_harness() -> std::sync::Arc<dyn conformance_tests::Harness> { unreachable!() }
-//! fn main() -> std::process::ExitCode {
-//!     conformance_tests::run(vec![my_harness()])
+//! ```
+//! use std::process::ExitCode;
+//! use std::sync::Arc;
+//!
+//! /// What `main` of the test target calls.
+//! fn judge(my_harness: Arc<dyn conformance_tests::Harness>) -> ExitCode {
+//!     conformance_tests::run(vec![my_harness])
 //! }
 //! ```
 //!

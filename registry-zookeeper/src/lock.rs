@@ -86,11 +86,7 @@ impl Inner {
         let session = self.sessions.find(grant.session).ok();
         let Some(client) = session.and_then(|session| session.connected_client()) else { return false };
         let until = deadline.min(Instant::now() + OWN_CONNECTION_WITHIN);
-        let deleted = answer(until, Request::Changes, client.delete(path, None)).await.is_ok();
-        if deleted {
-            self.seen.wrote_elsewhere();
-        }
-        deleted
+        answer(until, Request::Changes, client.delete(path, None)).await.is_ok()
     }
 
     /// Whether the session of a grant, opened by another client, lives.

@@ -91,11 +91,7 @@ async fn inquire(shared: &Arc<Shared>, id: u64) -> (u64, Option<proto::InquireRe
 
 /// Writes the first entry and stands for election, the lowest id first.
 async fn initialize(shared: &Arc<Shared>, members: BTreeMap<u64, String>) {
-    let (mut rank, mut count) = (0_u32, 0_u32);
-    for id in members.keys() {
-        rank += u32::from(*id < shared.identity.node);
-        count += 1;
-    }
+    let in_turn: Vec<u64> = members.keys().copied().collect();
     let nodes = members
         .into_iter()
         .map(|(id, address)| {
@@ -111,7 +107,7 @@ async fn initialize(shared: &Arc<Shared>, members: BTreeMap<u64, String>) {
     // Writing the first entry is standing for election, and members that do it at the same moment split the vote. From
     // here on they take turns; the ordinary election timeout takes over where members are not there yet.
     let (mut wait, mut seen) = (shared.timing.succession_settle, None);
-    for turn in 0..ROUNDS * count {
+    for whose in in_turn.iter().cycle().take(ROUNDS * in_turn.len()) {
         tokio::time::sleep(wait).await;
         wait = shared.timing.succession_stagger;
         let vote = shared.server_metrics().vote;
@@ -120,11 +116,11 @@ async fn initialize(shared: &Arc<Shared>, members: BTreeMap<u64, String>) {
         }
         // A vote that has changed since the turn before is that of an election under way.
         let under_way = seen.replace(vote).is_some_and(|seen| seen != vote);
-        if turn % count == rank && !under_way && shared.core.trigger().elect(true).await.is_err() {
+        if *whose == shared.identity.node && !under_way && shared.core.trigger().elect(true).await.is_err() {
             return;
         }
     }
 }
 
 /// How often it is each member's turn before a new group is left to the election timeout.
-const ROUNDS: u32 = 5;
+const ROUNDS: usize = 5;
